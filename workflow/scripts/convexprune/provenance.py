@@ -1,0 +1,81 @@
+"""What every stage needs to be traceable and safe: logs, versions, fingerprints, atomic files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def start_log(path: str | os.PathLike[str]) -> None:
+    """Log to `path` and to stderr, and let an uncaught exception reach both.
+
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
+        level=logging.INFO,
+        handlers=[logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)],
+        force=True,
+    )
+    logging.captureWarnings(True)
+
+    def log_exception(kind, error, trace) -> None:
+        logging.getLogger("convexprune").critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+
+    sys.excepthook = log_exception
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, delete it on error.
+
+    A reader therefore sees the whole file or none.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write `content` as indented JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(path: str | os.PathLike[str], table) -> None:
+    """Write a pandas table without its index, atomically. Floats keep all their digits."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def fingerprint(*paths: str | os.PathLike[str]) -> str:
+    """SHA-256 (hex) over the contents of `paths`, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of Python, this package and `packages`, for the record of a result."""
+    from convexprune import __version__
+
+    found = {"python": sys.version.split()[0], "convexprune": __version__}
+    return found | {package: metadata.version(package) for package in packages}
