@@ -30,7 +30,9 @@ def start_log(path: str | os.PathLike[str]) -> None:
     logging.captureWarnings(True)
 
     def log_exception(kind, error, trace) -> None:
-        logging.getLogger("convexprune").critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+        logging.getLogger("convexprune").critical(
+            "%s: %s", kind.__name__, error, exc_info=(kind, error, trace)
+        )
 
     sys.excepthook = log_exception
 
