@@ -1,0 +1,182 @@
+import json
+from types import SimpleNamespace
+
+import download_model
+import import_model
+import pytest
+import torch
+from convexprune import encoders, provenance
+from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
+
+
+@pytest.fixture
+def clips():
+    return torch.randn(2, 3200, generator=torch.Generator().manual_seed(1))
+
+
+def snakemake_call(folder, settings):
+    output = {
+        "weights": folder / "model.safetensors",
+        "config": folder / "config.json",
+        "feature_extractor": folder / "preprocessor_config.json",
+        "provenance": folder / "provenance.json",
+    }
+    return SimpleNamespace(
+        output=SimpleNamespace(**output),
+        params=SimpleNamespace(settings=settings),
+        log=[folder / "log"],
+    )
+
+
+@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
+@pytest.mark.parametrize("layers", [0, LAYERS])
+def test_a_saved_encoder_loads_as_it_was(tmp_path, clips, family, stable, layers):
+    model = make_encoder(family, stable, num_hidden_layers=layers)
+    encoders.save_encoder(tmp_path, model, make_feature_extractor(do_normalize=False), {"source": "path"})
+    loaded, feature_extractor = encoders.load_encoder(tmp_path)
+    assert torch.equal(loaded(clips).last_hidden_state, model(clips).last_hidden_state)
+    assert not loaded.training
+    assert feature_extractor.do_normalize is False
+    assert encoders.count_layers(loaded) == layers
+
+
+def test_only_the_declared_files_are_left(tmp_path):
+    encoders.save_encoder(tmp_path / "model", make_encoder(), make_feature_extractor(), {})
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "provenance.json",
+    ]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_provenance_names_origin_versions_and_weights(tmp_path):
+    encoders.save_encoder(tmp_path, make_encoder(), make_feature_extractor(), {"id": "some/model"})
+    record = json.loads((tmp_path / "provenance.json").read_text())
+    assert record["id"] == "some/model"
+    assert record["fingerprint"] == provenance.fingerprint(tmp_path / "model.safetensors")
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_the_encoder_of_a_classifier_is_loaded_without_its_head(tmp_path, clips):
+    classifier = make_encoder("hubert", head=True)
+    encoders.save_folder(tmp_path, classifier, make_feature_extractor())
+    loaded, _ = encoders.load_encoder(tmp_path)
+    assert type(loaded).__name__ == "HubertModel"
+    assert torch.equal(loaded(clips).last_hidden_state, classifier.hubert(clips).last_hidden_state)
+
+
+def test_half_precision_weights_are_loaded_as_float32(tmp_path):
+    encoders.save_folder(tmp_path, make_encoder().half(), make_feature_extractor())
+    assert encoders.load_encoder(tmp_path)[0].dtype == torch.float32
+
+
+def test_missing_encoder_weights_are_named(tmp_path):
+    encoders.save_folder(tmp_path, make_encoder(), make_feature_extractor())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["encoder.layers.1.layer_norm.bias"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks the weights encoder\.layers\.1\.layer_norm\.bias"):
+        encoders.load_encoder(tmp_path)
+
+
+def test_a_missing_mask_vector_is_no_error(tmp_path):
+    encoders.save_folder(tmp_path, make_encoder(mask_time_prob=0.1), make_feature_extractor())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["masked_spec_embed"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    encoders.load_encoder(tmp_path)
+
+
+def test_an_unsupported_family_is_refused():
+    config = BertConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=5
+    )
+    with pytest.raises(ValueError, match=r"BertModel is a 'bert' model; supported: wav2vec2, hubert, wavlm"):
+        encoders.count_layers(BertModel(config))
+
+
+def test_a_wrong_layer_count_is_refused():
+    with pytest.raises(ValueError, match=r"model tiny has 3 transformer layers, but .* layers: 12"):
+        encoders.check_layers(make_encoder(), 12, "tiny")
+
+
+def test_import_copies_a_local_folder(tmp_path, clips):
+    model = make_encoder("wavlm", stable=True)
+    encoders.save_folder(tmp_path / "given", model, make_feature_extractor())
+    settings = {"path": str(tmp_path / "given"), "layers": LAYERS}
+    import_model.main(snakemake_call(tmp_path / "out", settings))
+    loaded, _ = encoders.load_encoder(tmp_path / "out")
+    assert torch.equal(loaded(clips).last_hidden_state, model(clips).last_hidden_state)
+    record = json.loads((tmp_path / "out/provenance.json").read_text())
+    assert (record["source"], record["id"], record["settings"]) == ("path", "given", settings)
+
+
+def test_import_refuses_what_is_no_model_folder(tmp_path):
+    with pytest.raises(ValueError, match="is not a folder"):
+        encoders.import_encoder(tmp_path / "out", {"path": str(tmp_path / "none"), "layers": 1})
+    with pytest.raises(ValueError, match="cannot be loaded as a speech model"):
+        encoders.import_encoder(tmp_path / "out", {"path": str(tmp_path), "layers": 1})
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub with one model, `someone/tiny`, its weights as .bin only, whose commit is `abc`."""
+    model = make_encoder()
+    fetched = SimpleNamespace(model=model, patterns=None, revision=None)
+
+    def model_info(self, model_id, revision):
+        assert (model_id, revision) == ("someone/tiny", "v1")
+        files = [
+            "config.json",
+            "preprocessor_config.json",
+            "pytorch_model.bin",
+            "flax_model.msgpack",
+            "run.py",
+        ]
+        return SimpleNamespace(
+            sha="abc",
+            siblings=[SimpleNamespace(rfilename=name) for name in files],
+            card_data=SimpleNamespace(get={"license": "mit"}.get),
+        )
+
+    def snapshot_download(model_id, revision, allow_patterns, local_dir):
+        fetched.revision, fetched.patterns = revision, allow_patterns
+        model.config.save_pretrained(local_dir)
+        make_feature_extractor().save_pretrained(local_dir)
+        torch.save(model.state_dict(), f"{local_dir}/pytorch_model.bin")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    return fetched
+
+
+def test_download_fetches_the_commit_and_normalises_the_folder(tmp_path, clips, hub):
+    settings = {"id": "someone/tiny", "revision": "v1", "layers": LAYERS}
+    download_model.main(snakemake_call(tmp_path / "out", settings))
+    assert hub.revision == "abc"
+    assert hub.patterns == ["config.json", "preprocessor_config.json", "pytorch_model.bin"]
+    loaded, _ = encoders.load_encoder(tmp_path / "out")
+    assert torch.equal(loaded(clips).last_hidden_state, hub.model(clips).last_hidden_state)
+    record = json.loads((tmp_path / "out/provenance.json").read_text())
+    assert (record["id"], record["revision"], record["licence"]) == ("someone/tiny", "abc", "mit")
+
+
+def test_download_checks_the_layers(tmp_path, hub):
+    with pytest.raises(ValueError, match="someone/tiny has 3 transformer layers"):
+        encoders.download_encoder(tmp_path, {"id": "someone/tiny", "revision": "v1", "layers": 4})
+
+
+def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
+    def model_info(self, model_id, revision):
+        raise ConnectionError("no route\nmore")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
+    with pytest.raises(
+        ValueError, match=r"cannot download a/b at revision c: no route. .* source: path"
+    ) as caught:
+        encoders.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
+    assert "\n" not in str(caught.value)

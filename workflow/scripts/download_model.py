@@ -1,0 +1,12 @@
+from pathlib import Path
+
+from convexprune import encoders, provenance
+
+
+def main(smk):
+    provenance.start_log(smk.log[0])
+    encoders.download_encoder(Path(smk.output.weights).parent, smk.params.settings)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
