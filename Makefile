@@ -1,0 +1,62 @@
+# `make demo` and `make test` are all that a fresh machine with Python 3.11 needs.
+
+PYTHON ?= python3.11
+CORES ?= all
+CONFIG ?= config.yaml
+RESULTS ?= results/paper
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+DEMO := --configfile resources/demo.yaml
+SOURCES := Snakefile workflow/rules
+
+.PHONY: install demo report resume test lint format lock clean
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# The whole experiment on synthesised speech with two small models: no network, no GPU.
+demo: .venv/installed
+	$(SNAKEMAKE) $(DEMO)
+	$(BIN)/snakemake $(DEMO) --report results/demo/report.html > /dev/null 2>&1
+	@cat results/demo/table1.md
+	@echo
+	@echo "Figures: results/demo/figures/   Report: results/demo/report.html   Tables: results/demo/*.csv"
+
+# The report of any other config: make report CONFIG=my.yaml RESULTS=results/mine
+report: .venv/installed
+	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
+
+# After a kill: unlock the folder, then run what was left unfinished again.
+resume: .venv/installed
+	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
+	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check $(SOURCES)
+	$(BIN)/snakemake --lint --configfile resources/demo.yaml
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt $(SOURCES)
+
+# CUDA libraries exist for Linux only: the marker lets the same lock install elsewhere.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
+	.venv-lock/bin/python -m pip freeze | sed -E "s/^((nvidia|cuda|triton).*)/\1 ; sys_platform == 'linux'/" > requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf results/demo resources/synthetic

@@ -1,0 +1,36 @@
+# Convexity-based pruning of speech representation models. The map is workflow/README.md.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/alignment.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/embeddings.smk"
+include: "workflow/rules/convexity.smk"
+include: "workflow/rules/finetuning.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
+        figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
+        figure2=(
+            multiext("<results>/figures/figure2", ".pdf", ".png")
+            if config["sweep"]
+            else []
+        ),
+        plan="<results>/plan.csv",

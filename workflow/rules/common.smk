@@ -1,0 +1,125 @@
+# Config validation, wildcard constraints and the input functions that more than one stage uses. No rules.
+
+import pandas as pd
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+validate(config, "../schemas/config.schema.yaml")
+
+MODELS = config["models"]
+DATASETS = list(config["datasets"])
+TASKS = config["tasks"]
+SEEDS = config["finetuning"]["seeds"]
+
+# Without this line `--cores` alone would start any number of GPU jobs at once.
+workflow.global_resources.setdefault("gpu", config["gpus"])
+
+
+def check(condition, message):
+    if not condition:
+        raise WorkflowError(f"Config: {message}")
+
+
+def check_config():
+    """What a schema cannot express: keys that refer to each other."""
+    sources = {"speech_commands", "synthetic", "table"} & set(config["corpus"])
+    check(
+        len(sources) == 1,
+        f"corpus: give one of speech_commands, synthetic, table; found {sorted(sources)}",
+    )
+    for name, model in MODELS.items():
+        keys = {"hub": {"id", "revision"}, "path": {"path"}, "pretrain": {"pretrain"}}
+        found = {"id", "revision", "path", "pretrain"} & set(model)
+        expected = keys[model["source"]]
+        check(
+            found == expected,
+            f"models.{name}: source {model['source']} takes {sorted(expected)}; found {sorted(found)}",
+        )
+        for task, layers in model["keep"].items():
+            check(
+                layers < model["layers"],
+                f"models.{name}.keep.{task}: {layers} is not below the model's {model['layers']} layers",
+            )
+    for task in TASKS:
+        check(task in DATASETS, f"tasks: {task} needs datasets.{task}")
+    for task, sweep in config["sweep"].items():
+        check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
+        for name in sweep["models"]:
+            check(
+                name in MODELS,
+                f"sweep.{task}.models: {name} is not a model; there are {list(MODELS)}",
+            )
+            beyond = [
+                layers for layers in sweep["layers"] if layers > MODELS[name]["layers"]
+            ]
+            check(
+                not beyond,
+                f"sweep.{task}.layers: {beyond} is beyond the {MODELS[name]['layers']} layers of {name}",
+            )
+
+
+check_config()
+
+
+wildcard_constraints:
+    model="|".join(re.escape(name) for name in MODELS),
+    dataset="|".join(DATASETS),
+    state="|".join(["untrained", "pretrained", *TASKS]),
+    task="|".join(TASKS),
+    layers=r"\d+",
+    seed=r"\d+",
+
+
+def library(*modules):
+    """Files of library modules that a rule runs, so that an edit runs it again (contents are compared)."""
+    return [f"workflow/scripts/convexprune/{module}.py" for module in modules]
+
+
+def models_from(source):
+    """Wildcard constraint: the models of one source."""
+    return (
+        "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source)
+        or "(?!)"
+    )
+
+
+def get_layers(model, task):
+    """Layers that the pruned model keeps: from the config, or else from the plan.
+
+    Only a model whose layers are left to the rule touches the checkpoint: with all layers in the config a dry
+    run shows every job.
+    """
+    keep = MODELS[model]["keep"].get(task)
+    if keep is not None:
+        return keep
+    plan = pd.read_csv(checkpoints.plan_layers.get().output.plan)
+    return int(plan.query("model == @model and task == @task").layers.item())
+
+
+def get_runs(tasks=None):
+    """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
+    for task in tasks or TASKS:
+        sweep = config["sweep"].get(task, {"models": [], "layers": []})
+        for model in MODELS:
+            swept = sweep["layers"] if model in sweep["models"] else []
+            for layers in sorted(
+                {MODELS[model]["layers"], get_layers(model, task), *swept}
+            ):
+                for seed in SEEDS:
+                    yield model, task, layers, seed
+
+
+def get_encoder(wildcards):
+    """The folder of the weights that `state` names."""
+    if wildcards.state in ("untrained", "pretrained"):
+        return "<results>/models/{model}"
+    layers = MODELS[wildcards.model]["layers"]
+    return f"<results>/finetuned/{{model}}/{{state}}/{layers}/{SEEDS[0]}"
+
+
+def get_trace(wildcards):
+    """A small file that changes with those weights: Snakemake compares contents only below 1 MB."""
+    trained_here = wildcards.state in TASKS
+    return (
+        f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
+    )

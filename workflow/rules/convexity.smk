@@ -1,0 +1,108 @@
+# Graph convexity of every layer, and the plan: how many layers each pruned model keeps.
+
+
+def get_states(model, dataset):
+    """States of `model` whose convexity is measured on `dataset`."""
+    untrained = ["untrained"] if dataset in config["convexity"]["untrained"] else []
+    return [*untrained, "pretrained", *TASKS]
+
+
+def get_scores(wildcards):
+    return [
+        f"<results>/convexity/{model}/{state}/{dataset}.csv"
+        for model in MODELS
+        for dataset in DATASETS
+        for state in get_states(model, dataset)
+    ]
+
+
+def get_plan_scores(wildcards):
+    """Only models whose layers are left to the rule need their scores first."""
+    return [
+        f"<results>/convexity/{model}/pretrained/{task}.csv"
+        for model in MODELS
+        for task in TASKS
+        if task not in MODELS[model]["keep"]
+    ]
+
+
+def get_plan_settings(wildcards):
+    def settings(model, task):
+        keep = MODELS[model]["keep"].get(task)
+        rule_name = config["plan"]["rule"] if keep is None else "explicit"
+        return {
+            "keep": keep,
+            "layers": MODELS[model]["layers"],
+            "rule": rule_name,
+            "tolerance": (
+                config["plan"]["tolerance"] if rule_name == "tolerance" else None
+            ),
+        }
+
+    return {
+        "average": config["convexity"]["average"],
+        "models": {
+            model: {task: settings(model, task) for task in TASKS} for model in MODELS
+        },
+    }
+
+
+rule score_convexity:
+    input:
+        code=library("convexity", "embeddings", "provenance"),
+        embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
+    output:
+        scores="<results>/convexity/{model}/{state}/{dataset}.csv",
+        classes="<results>/convexity/{model}/{state}/{dataset}.classes.csv",
+    log:
+        "<results>/logs/score_convexity/{model}/{state}/{dataset}.log",
+    benchmark:
+        "<results>/benchmarks/score_convexity/{model}/{state}/{dataset}.tsv"
+    conda:
+        "../../envs/convexity.yaml"
+    threads: config["threads"]
+    params:
+        settings={"n_neighbors": config["convexity"]["n_neighbors"]},
+    script:
+        "../scripts/score_convexity.py"
+
+
+rule merge_convexity:
+    input:
+        tables=get_scores,
+    output:
+        table=report(
+            "<results>/convexity.csv",
+            caption="../report/convexity.rst",
+            category="Convexity",
+            labels={"table": "Convexity by model, state, dataset and layers"},
+        ),
+    log:
+        "<results>/logs/merge_convexity.log",
+    localrule: True
+    conda:
+        "../../envs/convexity.yaml"
+    script:
+        "../scripts/merge_tables.py"
+
+
+checkpoint plan_layers:
+    input:
+        code=library("planning", "provenance"),
+        scores=get_plan_scores,
+    output:
+        plan=report(
+            "<results>/plan.csv",
+            caption="../report/plan.rst",
+            category="Plan",
+            labels={"table": "Layers kept, and why"},
+        ),
+    log:
+        "<results>/logs/plan_layers.log",
+    localrule: True
+    conda:
+        "../../envs/convexity.yaml"
+    params:
+        settings=get_plan_settings,
+    script:
+        "../scripts/plan_layers.py"

@@ -1,0 +1,42 @@
+# Hidden states of every layer, averaged over frames: one HDF5 a model, state and dataset.
+
+
+def get_embedding_settings(wildcards):
+    return {
+        "frames": config["embeddings"]["frames"],
+        "layers": MODELS[wildcards.model]["layers"],
+        "seed": (
+            config["convexity"]["untrained_seed"]
+            if wildcards.state == "untrained"
+            else None
+        ),
+        "split": config["datasets"][wildcards.dataset]["convexity_split"],
+    }
+
+
+rule embed:
+    input:
+        code=library("embeddings", "encoders", "corpus", "provenance"),
+        weights=lambda wildcards: ancient(f"{get_encoder(wildcards)}/model.safetensors"),
+        config=lambda wildcards: f"{get_encoder(wildcards)}/config.json",
+        feature_extractor=lambda wildcards: f"{get_encoder(wildcards)}/preprocessor_config.json",
+        trace=get_trace,
+        samples=ancient("<results>/corpus/corpus.h5"),
+        fingerprint="<results>/corpus/corpus.sha256",
+        dataset="<results>/datasets/{dataset}.csv",
+    output:
+        embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
+    log:
+        "<results>/logs/embed/{model}/{state}/{dataset}.log",
+    benchmark:
+        "<results>/benchmarks/embed/{model}/{state}/{dataset}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=min(1, config["gpus"]),
+        batch_size=config["embeddings"]["batch_size"],
+    params:
+        settings=get_embedding_settings,
+    script:
+        "../scripts/embed.py"

@@ -1,0 +1,106 @@
+# Full, pruned and sweep models, all by one rule, and what they cost to run.
+
+
+def get_finetuning_settings(wildcards):
+    """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
+    settings = dict(config["finetuning"])
+    settings.pop("seeds")
+    full_layers = MODELS[wildcards.model]["layers"]
+    size = "full" if int(wildcards.layers) == full_layers else "pruned"
+    settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
+    settings["full_layers"] = full_layers
+    return dict(sorted(settings.items()))
+
+
+rule finetune:
+    input:
+        code=library("finetuning", "pruning", "encoders", "corpus", "provenance"),
+        weights=ancient("<results>/models/{model}/model.safetensors"),
+        config="<results>/models/{model}/config.json",
+        feature_extractor="<results>/models/{model}/preprocessor_config.json",
+        provenance="<results>/models/{model}/provenance.json",
+        samples=ancient("<results>/corpus/corpus.h5"),
+        fingerprint="<results>/corpus/corpus.sha256",
+        dataset="<results>/datasets/{task}.csv",
+    output:
+        weights="<results>/finetuned/{model}/{task}/{layers}/{seed}/model.safetensors",
+        config="<results>/finetuned/{model}/{task}/{layers}/{seed}/config.json",
+        feature_extractor="<results>/finetuned/{model}/{task}/{layers}/{seed}/preprocessor_config.json",
+        metrics="<results>/finetuned/{model}/{task}/{layers}/{seed}/metrics.json",
+        log="<results>/finetuned/{model}/{task}/{layers}/{seed}/training_log.csv",
+        predictions="<results>/finetuned/{model}/{task}/{layers}/{seed}/predictions.csv",
+    log:
+        "<results>/logs/finetune/{model}/{task}/{layers}/{seed}.log",
+    benchmark:
+        "<results>/benchmarks/finetune/{model}/{task}/{layers}/{seed}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=min(1, config["gpus"]),
+    params:
+        settings=get_finetuning_settings,
+    script:
+        "../scripts/finetune.py"
+
+
+rule merge_finetuning:
+    input:
+        code=library("provenance"),
+        metrics=lambda wildcards: [
+            f"<results>/finetuned/{model}/{task}/{layers}/{seed}/metrics.json"
+            for model, task, layers, seed in get_runs()
+        ],
+    output:
+        table="<results>/finetuning.csv",
+    log:
+        "<results>/logs/merge_finetuning.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    script:
+        "../scripts/merge_metrics.py"
+
+
+rule time_inference:
+    input:
+        code=library("timing", "provenance"),
+        full_weights=lambda wildcards: f"<results>/finetuned/{{model}}/{{task}}/{MODELS[wildcards.model]['layers']}/{SEEDS[0]}/model.safetensors",
+        pruned_weights=f"<results>/finetuned/{{model}}/{{task}}/{{layers}}/{SEEDS[0]}/model.safetensors",
+    output:
+        timing="<results>/timing/{model}/{task}/{layers}.json",
+    log:
+        "<results>/logs/time_inference/{model}/{task}/{layers}.log",
+    conda:
+        "../../envs/models.yaml"
+    # All the cores of a local run: nothing else of the workflow runs beside a timing.
+    threads: workflow.resource_settings.cores or config["threads"]
+    resources:
+        gpu=config["gpus"],
+    params:
+        settings=lambda wildcards: {
+            "full_layers": MODELS[wildcards.model]["layers"],
+            "runs": config["timing"]["runs"],
+            "warmup": config["timing"]["warmup"],
+        },
+    script:
+        "../scripts/time_inference.py"
+
+
+rule merge_timing:
+    input:
+        code=library("provenance"),
+        metrics=lambda wildcards: [
+            f"<results>/timing/{model}/{task}/{get_layers(model, task)}.json"
+            for model in MODELS
+            for task in TASKS
+        ],
+    output:
+        table="<results>/timing.csv",
+    log:
+        "<results>/logs/merge_timing.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    script:
+        "../scripts/merge_metrics.py"

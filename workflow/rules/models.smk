@@ -1,0 +1,79 @@
+# Encoders: downloaded, imported from a folder, or pretrained here -> one Hugging Face folder a model.
+# The three rules write the same files; the model's `source` decides which one applies.
+
+
+rule download_model:
+    input:
+        code=library("encoders", "provenance"),
+    output:
+        weights="<results>/models/{model}/model.safetensors",
+        config="<results>/models/{model}/config.json",
+        feature_extractor="<results>/models/{model}/preprocessor_config.json",
+        provenance="<results>/models/{model}/provenance.json",
+    log:
+        "<results>/logs/download_model/{model}.log",
+    wildcard_constraints:
+        model=models_from("hub"),
+    localrule: True
+    conda:
+        "../../envs/models.yaml"
+    params:
+        settings=lambda wildcards: {
+            key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")
+        },
+    script:
+        "../scripts/download_model.py"
+
+
+rule import_model:
+    input:
+        code=library("encoders", "provenance"),
+        source=lambda wildcards: f"{MODELS[wildcards.model]['path']}/config.json",
+    output:
+        weights="<results>/models/{model}/model.safetensors",
+        config="<results>/models/{model}/config.json",
+        feature_extractor="<results>/models/{model}/preprocessor_config.json",
+        provenance="<results>/models/{model}/provenance.json",
+    log:
+        "<results>/logs/import_model/{model}.log",
+    wildcard_constraints:
+        model=models_from("path"),
+    conda:
+        "../../envs/models.yaml"
+    params:
+        settings=lambda wildcards: {
+            key: MODELS[wildcards.model][key] for key in ("layers", "path")
+        },
+    script:
+        "../scripts/import_model.py"
+
+
+rule pretrain_model:
+    input:
+        code=library("pretraining", "encoders", "corpus", "provenance"),
+        samples=ancient("<results>/corpus/corpus.h5"),
+        fingerprint="<results>/corpus/corpus.sha256",
+        table="<results>/corpus/corpus.csv",
+    output:
+        weights="<results>/models/{model}/model.safetensors",
+        config="<results>/models/{model}/config.json",
+        feature_extractor="<results>/models/{model}/preprocessor_config.json",
+        provenance="<results>/models/{model}/provenance.json",
+    log:
+        "<results>/logs/pretrain_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/pretrain_model/{model}.tsv"
+    wildcard_constraints:
+        model=models_from("pretrain"),
+    conda:
+        "../../envs/models.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=min(1, config["gpus"]),
+    params:
+        settings=lambda wildcards: {
+            "layers": MODELS[wildcards.model]["layers"],
+            **MODELS[wildcards.model]["pretrain"],
+        },
+    script:
+        "../scripts/pretrain_model.py"

@@ -1,0 +1,86 @@
+# Table 1 and the figures.
+
+SIZES = {name: MODELS[name]["size"] for name in MODELS}
+
+
+rule make_table1:
+    input:
+        code=library("tables", "provenance"),
+        finetuning="<results>/finetuning.csv",
+        timing="<results>/timing.csv",
+        plan="<results>/plan.csv",
+    output:
+        csv=report(
+            "<results>/table1.csv",
+            caption="../report/table1.rst",
+            category="Table 1",
+            labels={"table": "Full against pruned models"},
+        ),
+        markdown="<results>/table1.md",
+        latex="<results>/table1.tex",
+    log:
+        "<results>/logs/make_table1.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS), "sizes": SIZES},
+    script:
+        "../scripts/make_table1.py"
+
+
+rule draw_figure1:
+    input:
+        code=library("figures", "provenance"),
+        convexity="<results>/convexity.csv",
+        plan="<results>/plan.csv",
+    output:
+        pdf="<results>/figures/figure1.pdf",
+        png=report(
+            "<results>/figures/figure1.png",
+            caption="../report/figure1.rst",
+            category="Figures",
+            labels={"figure": "1: convexity by layer"},
+        ),
+    log:
+        "<results>/logs/draw_figure1.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "layers": {name: MODELS[name]["layers"] for name in MODELS},
+            "models": list(MODELS),
+            "sizes": SIZES,
+        },
+    script:
+        "../scripts/draw_figure1.py"
+
+
+rule draw_figure2:
+    input:
+        code=library("figures", "provenance"),
+        convexity="<results>/convexity.csv",
+        finetuning="<results>/finetuning.csv",
+    output:
+        pdf="<results>/figures/figure2.pdf",
+        png=report(
+            "<results>/figures/figure2.png",
+            caption="../report/figure2.rst",
+            category="Figures",
+            labels={"figure": "2: accuracy against convexity"},
+        ),
+    log:
+        "<results>/logs/draw_figure2.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "models": config["sweep"].get("words", {}).get("models", []),
+            "task": "words",
+        },
+    script:
+        "../scripts/draw_figure2.py"
