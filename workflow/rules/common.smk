@@ -42,6 +42,10 @@ def check_config():
             )
     for task in TASKS:
         check(task in DATASETS, f"tasks: {task} needs datasets.{task}")
+        check(
+            task in config["finetuning"]["learning_rate"],
+            f"tasks: {task} needs finetuning.learning_rate.{task}",
+        )
     for task, sweep in config["sweep"].items():
         check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
         for name in sweep["models"]:
