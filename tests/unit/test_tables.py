@@ -1,0 +1,246 @@
+"""Table 1 against the numbers the paper prints."""
+
+import re
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import make_table1
+import numpy as np
+import pandas as pd
+import pytest
+from convexprune import tables
+from hypothesis import given
+from hypothesis import strategies as st
+
+# Table 1 as printed: model; full, pruned, accuracy, training time and inference difference of each task.
+PRINTED = """
+wav2vec2-base     98.32 98.43  0.11 -15.88 -22.73  95.17 97.79  2.75 -38.33 -53.25
+wav2vec2-large    97.21 96.92 -0.20 -37.48 -35.42  98.52 98.68  0.16 -59.08 -66.64
+wavlm-base        97.22 96.96 -0.25 -17.33 -22.32  93.18 96.27  3.38 -45.30 -55.10
+wavlm-large       98.86 98.66 -0.20 -25.64 -30.36  97.14 97.53  0.40 -66.93 -64.73
+hubert-base       97.43 96.65 -0.80  -5.08 -18.64  94.36 92.43 -1.80 -44.98 -52.99
+hubert-large      98.39 98.83  0.45 -17.49 -30.35  69.64 96.36 38.37 -58.89 -65.94
+ccc-wav2vec2-base 97.61 96.65 -0.98 -45.09 -21.81  96.20 98.55  2.43 -21.38 -52.64
+"""
+# Printed differences that do not follow from the printed accuracies, and what follows from them.
+MISPRINTS = {
+    ("wav2vec2-large", "word"): -0.30,
+    ("wavlm-base", "word"): -0.27,
+    ("wavlm-base", "speaker"): 3.32,
+    ("hubert-base", "speaker"): -2.05,
+    ("ccc-wav2vec2-base", "speaker"): 2.44,
+}
+KEPT = {("base", "words"): 9, ("large", "words"): 16, ("base", "speakers"): 3, ("large", "speakers"): 5}
+N_TEST = {"words": 4890, "speakers": 4348}
+
+
+def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
+    """The merged tables from which the paper's Table 1 would have come."""
+    finetuning, timing, plan = [], [], []
+    for line in PRINTED.split("\n")[1:-1]:
+        model, *numbers = line.split()
+        size = model.rsplit("-", 1)[1]
+        full_layers = {"base": 12, "large": 24}[size]
+        for task, start in zip(("words", "speakers"), (0, 5), strict=True):
+            if task not in tasks:
+                continue
+            full, pruned, _, train, inference = map(float, numbers[start : start + 5])
+            layers = KEPT[size, task]
+            common = {"model": model, "task": task, "full_layers": full_layers}
+            for kept, accuracy, seconds in ((full_layers, full, 1e3), (layers, pruned, 1e3 + 10 * train)):
+                p = accuracy / 100
+                finetuning.append(
+                    common
+                    | {"layers": kept, "seed": 0, "accuracy": p, "sigma": (p * (1 - p) / N_TEST[task]) ** 0.5}
+                    | {"training_time": seconds, "parameters": 10 + 5 * kept}
+                )
+            # a sweep run that belongs to no cell of the table
+            finetuning.append(finetuning[-1] | {"layers": 1, "accuracy": 0.5, "training_time": 1.0})
+            ratio = {"ratio_median": 1 + inference / 100, "ratio_mean": 2.0, "ratio_stderr": 0.01}
+            timing.append(common | {"layers": layers} | ratio)
+            plan.append(common | {"layers": layers, "rule": "explicit", "reason": "the paper's"})
+    return {
+        "finetuning": pd.DataFrame(finetuning).sample(frac=1, random_state=0),
+        "timing": pd.DataFrame(timing),
+        "plan": pd.DataFrame(plan),
+    }
+
+
+@pytest.fixture
+def models() -> list[str]:
+    return re.findall(r"^\S+", PRINTED, re.MULTILINE)
+
+
+@pytest.fixture
+def paper(models) -> pd.DataFrame:
+    return tables.table1(**inputs(), models=models)
+
+
+def test_reproduces_every_printed_cell_but_the_misprints(paper, models):
+    expected = pd.DataFrame([line.split() for line in PRINTED.split("\n")[1:-1]]).set_index(0).astype(float)
+    expected.columns = [f"{task}_{name}" for task in ("word", "speaker") for name in tables.PAPER]
+    found = paper.set_index("model").loc[models, expected.columns].astype(float).round(2)
+    for (model, task), value in MISPRINTS.items():
+        assert expected.loc[model, f"{task}_acc_diff"] != value
+        expected.loc[model, f"{task}_acc_diff"] = value
+    pd.testing.assert_frame_equal(found, expected, check_names=False, atol=1e-9)
+
+
+def test_reproduces_the_averages(paper):
+    average = paper.set_index("model").loc["average"]
+    assert round(average["word_acc_diff"], 2) == -0.28  # the paper prints -0.25
+    assert round(average["speaker_acc_diff"], 2) == 1.17  # printed 1.22, from the misprinted differences
+    for column, printed in {
+        "word_train_time_diff": -23.43,
+        "word_inference_diff": -25.95,
+        "speaker_train_time_diff": -47.84,
+        "speaker_inference_diff": -58.76,
+    }.items():
+        assert average[column] == pytest.approx(printed, abs=0.006)
+    assert average.filter(regex="full|pruned|layers|outlier|stderr").isna().all()
+
+
+def test_the_rule_stars_the_papers_star_and_no_other(paper):
+    starred = paper.set_index("model").filter(like="acc_outlier").stack()
+    assert list(starred[starred].index) == [("hubert-large", "speaker_acc_outlier")]
+
+
+def test_columns_are_the_papers_first_and_percentages(paper):
+    names = ("full", "pruned", "acc_diff", "train_time_diff", "inference_diff")
+    assert list(paper.columns[:11]) == [
+        "model",
+        *(f"{task}_{name}" for task in ("word", "speaker") for name in names),
+    ]
+    row = paper.set_index("model").loc["wavlm-large"]
+    assert (row["word_layers"], row["word_full_layers"], row["speaker_layers"]) == (16, 24, 5)
+    assert row["word_full_sigma"] == pytest.approx(100 * (0.9886 * 0.0114 / 4890) ** 0.5)
+    assert row["speaker_pruned_sigma"] == pytest.approx(100 * (0.9753 * 0.0247 / 4348) ** 0.5)
+    assert row["word_inference_stderr"] == pytest.approx(1.0)
+    assert row["word_parameter_reduction"] == pytest.approx(100 * (5 * 8) / (10 + 5 * 24))
+    assert pd.isna(row["word_full_spread"])  # one seed has no spread
+
+
+def test_seeds_are_averaged_and_their_spread_told(models):
+    sources = inputs()
+    again = sources["finetuning"].assign(
+        seed=1,
+        accuracy=sources["finetuning"]["accuracy"] - 0.02,
+        training_time=3 * sources["finetuning"]["training_time"],
+    )
+    sources["finetuning"] = pd.concat([sources["finetuning"], again])
+    row = tables.table1(**sources, models=models).set_index("model").loc["wav2vec2-base"]
+    assert row["word_full"] == pytest.approx(97.32)
+    assert row["word_full_spread"] == pytest.approx(2 / 2**0.5)
+    assert row["word_full_sigma"] == pytest.approx(100 * (0.9832 * 0.0168 / 4890) ** 0.5)
+    assert row["word_train_time_diff"] == pytest.approx(-15.88)
+    printed = tables.markdown(tables.table1(**sources, models=models))
+    assert "97.32 ± 0.18 [1.41]" in printed
+
+
+@given(st.lists(st.floats(-100, 100), max_size=4))
+def test_fewer_than_five_values_have_no_outlier(values):
+    assert not tables.outliers(pd.Series([*values, np.nan], dtype=float)).any()
+
+
+@given(st.integers(5, 12), st.floats(-50, 50), st.floats(0.1, 10), st.booleans())
+def test_only_values_beyond_the_fence_are_outliers(n, shift, scale, below):
+    # 0..n-1 has its quartiles (n-1)/4 and 3(n-1)/4, so the fences stand (n-1)/2 * 3 beyond them
+    fence = 2.25 * (n - 1)
+    for last, outlying in ((fence - 1, False), (fence + n, True)):
+        values = np.array([*range(n - 1), last])
+        quartiles = np.quantile(values, [0.25, 0.75])
+        assert (last > quartiles[1] + 3 * np.diff(quartiles)[0]) == outlying
+        marks = tables.outliers(pd.Series(shift + (-scale if below else scale) * values))
+        assert list(marks) == [False] * (n - 1) + [outlying]
+
+
+def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
+    sources = inputs(tasks=["words"])
+    sources["finetuning"] = sources["finetuning"].query("model != 'wavlm-base'")
+    sources["timing"] = sources["timing"].query("model != 'wavlm-base'")
+    table = tables.table1(**sources, models=models)
+    assert table.filter(like="speaker_").isna().all(axis=None)
+    row = table.set_index("model").loc["wavlm-base"]
+    assert row["word_layers"] == 9
+    assert row.filter(regex="word_(full|pruned|acc_diff|train|inf|par)").drop("word_full_layers").isna().all()
+    assert table["word_acc_diff"].iloc[-1] == pytest.approx(
+        np.mean([0.11, -0.30, -0.20, -0.80, 0.45, -0.98]), abs=0.005
+    )
+    for text in (tables.markdown(table), tables.latex(table)):
+        assert "Word classification" in text
+        assert "Speaker" not in text
+        assert "nan" not in text.lower()
+        assert "<NA>" not in text
+
+
+def test_only_the_models_asked_for_in_their_order(models):
+    table = tables.table1(**inputs(), models=models[3:1:-1])
+    assert list(table["model"]) == ["wavlm-large", "wavlm-base", "average"]
+
+
+def test_a_missing_column_is_named():
+    sources = inputs()
+    sources["timing"] = sources["timing"].drop(columns="ratio_median")
+    with pytest.raises(ValueError, match=r"timing table lacks .*ratio_median"):
+        tables.table1(**sources, models=["wavlm-base"])
+
+
+def test_markdown_is_aligned_and_tells_the_numbers(paper):
+    text = tables.markdown(paper)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 * (2 + 7 + 1)
+    for block in (rows[:10], rows[10:]):
+        assert len({len(row) for row in block}) == 1
+        assert {tuple(i for i, c in enumerate(row) if c == "|") for row in block}.__len__() == 1
+    (starred,) = (row for row in rows if "*" in row)
+    cells = [cell.strip() for cell in starred.strip("|").split("|")]
+    assert cells[:5] == ["hubert-large", "5/24", "69.64 ± 0.70", "96.36 ± 0.28", "+38.37*"]
+    assert cells[5:] == ["-73.08", "-58.89", "-65.94 ± 1.00"]
+    assert [cell.strip() for cell in rows[-1].strip("|").split("|")] == (
+        ["average", "", "", "", "+1.17", "", "-47.84", "-58.76"]
+    )
+
+
+def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
+    text = tables.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}))
+    (columns,) = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}", text)
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert len(rows) == 1 + 2 * 8
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns) - 1}
+    assert r"my\_model \& 50\%\textbackslash{}x\textasciicircum{} & " in text
+    assert "$+38.37^{*}$" in text
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_compiles(paper, tmp_path):
+    (tmp_path / "table.tex").write_text(tables.latex(paper.replace({"wavlm-base": "my_model & 50%"})))
+    (tmp_path / "page.tex").write_text(
+        r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}\input{table}\end{document}"
+    )
+    run = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "Overfull" not in run.stdout
+
+
+def test_adapter_writes_the_three_files(paper, models, tmp_path):
+    paths = {name: str(tmp_path / f"{name}.csv") for name in ("finetuning", "timing", "plan")}
+    for name, table in inputs().items():
+        table.to_csv(paths[name], index=False)
+    output = {name: str(tmp_path / "out" / name) for name in ("csv", "markdown", "latex")}
+    make_table1.main(
+        SimpleNamespace(
+            input=SimpleNamespace(**paths),
+            output=SimpleNamespace(**output),
+            params=SimpleNamespace(settings={"models": models, "sizes": {}}),
+            log=[str(tmp_path / "log")],
+        )
+    )
+    pd.testing.assert_frame_equal(pd.read_csv(output["csv"]).astype(paper.dtypes), paper, rtol=1e-12)
+    assert (tmp_path / "out" / "markdown").read_text() == tables.markdown(paper)
+    assert (tmp_path / "out" / "latex").read_text() == tables.latex(paper)
