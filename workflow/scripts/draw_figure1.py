@@ -1,0 +1,14 @@
+"""Draw Figure 1: convexity by layer."""
+
+import pandas as pd
+from convexprune import figures, provenance
+
+
+def main(smk):
+    provenance.start_log(smk.log[0])
+    tables = pd.read_csv(smk.input.convexity), pd.read_csv(smk.input.plan)
+    figures.save(figures.figure1(*tables, **smk.params.settings), smk.output.pdf, smk.output.png)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
