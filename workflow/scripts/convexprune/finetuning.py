@@ -73,7 +73,9 @@ class Clips:
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
-        values = self.feature_extractor(list(clips), sampling_rate=16000, return_attention_mask=False)
+        values = self.feature_extractor(
+            list(clips), sampling_rate=corpus.SAMPLING_RATE, return_attention_mask=False
+        )
         return [
             {"input_values": clip, "labels": int(label)}
             for clip, label in zip(values["input_values"], self.labels[indices], strict=True)

@@ -1,0 +1,394 @@
+import json
+import math
+from types import SimpleNamespace
+
+import finetune
+import h5py
+import merge_metrics
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from convexprune import corpus, encoders, finetuning, metrics
+from encoder_factory import LAYERS, make_encoder, make_feature_extractor
+from transformers import AutoModelForAudioClassification, Trainer, pipeline
+
+# Three words, told apart by their pitch.
+PITCHES = {"high": 3000, "low": 200, "middle": 800}
+SETTINGS = {
+    "batch_size": 12,
+    "eval_steps": 10,
+    "freeze_feature_encoder": True,
+    "full_layers": LAYERS,
+    "layerdrop": 0.0,
+    "learning_rate": 1e-2,
+    "lr_scheduler": "linear",
+    "max_steps": 80,
+    "patience": 10,
+    "projector_size": 8,
+    "spec_augment": False,
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.0,
+}
+WIDER = {"conv_dim": [32, 16]}  # random filters: enough of them to tell pitches apart
+NAMES = {"model": "tiny", "task": "words"}
+
+
+def tone(word: str, generator: np.random.Generator) -> np.ndarray:
+    """Between a half and one and a half seconds of a pitch in noise, as 16-bit samples."""
+    time = np.arange(generator.integers(8000, 24000)) / corpus.SAMPLING_RATE
+    wave = np.sin(2 * np.pi * PITCHES[word] * generator.uniform(0.9, 1.1) * time + generator.uniform(0, 6))
+    return (6000 * wave + 1000 * generator.standard_normal(len(time))).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def tones(tmp_path_factory):
+    """A folder with a corpus of tones, its dataset words.csv, and a random encoder in tiny/."""
+    folder = tmp_path_factory.mktemp("tones")
+    generator = np.random.default_rng(0)
+    samples = folder / "corpus.h5"
+    with corpus.write_corpus(samples, folder / "corpus.csv", folder / "corpus.sha256") as writer:
+        for split, takes in {"train": 12, "validation": 6, "test": 8}.items():
+            for take in range(takes):
+                for word in PITCHES:
+                    name = f"{word}/{split}{take}.wav"
+                    writer.add(name, word, f"{split}{take % 3}", split, tone(word, generator))
+    table = corpus.read_table(folder / "corpus.csv")
+    table["start"], table["end"] = table["offset"], table["offset"] + table["n_samples"]
+    words = table.rename(columns={"path": "item", "word": "label"})
+    words[["item", "start", "end", "label", "speaker", "split"]].to_csv(folder / "words.csv", index=False)
+    encoder = make_encoder("hubert", stable=True, **WIDER, mask_time_length=2)
+    origin = {"source": "path", "id": "some/tiny", "revision": "abc"}
+    encoders.save_encoder(folder / "tiny", encoder, make_feature_extractor(), origin)
+    return folder
+
+
+def train(folder, layers=2, seed=0, dataset="words.csv", **changes):
+    return finetuning.finetune(
+        folder / "tiny",
+        folder / "corpus.h5",
+        folder / dataset,
+        SETTINGS | changes,
+        NAMES,
+        layers=layers,
+        seed=seed,
+        threads=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def run(tones):
+    return train(tones)
+
+
+def weights(fine_tuned):
+    return fine_tuned.model.state_dict()
+
+
+def measured(fine_tuned):
+    """All metrics that a repeated run must give again."""
+    return {key: value for key, value in fine_tuned.metrics.items() if key != "training_time"}
+
+
+def test_a_task_is_learnt(run):
+    assert run.metrics["accuracy"] >= 0.8
+    assert run.metrics["validation_accuracy"] >= 0.8
+
+
+def test_metrics_hold_what_was_run_and_measured(run, tones):
+    found = run.metrics
+    n_test = 3 * 8
+    provenance = json.loads((tones / "tiny" / "provenance.json").read_text())
+    correct = (run.predictions["label"] == run.predictions["predicted"]).sum()
+    expected = {
+        **NAMES,
+        "layers": 2,
+        "full_layers": LAYERS,
+        "seed": 0,
+        "accuracy": correct / n_test,
+        "sigma": math.sqrt(correct / n_test * (1 - correct / n_test) / n_test),
+        "n_test": n_test,
+        "steps": 80,
+        "epochs": pytest.approx(80 / 3),
+        "learning_rate": 1e-2,
+        "settings": SETTINGS,
+        "threads": 1,
+        "base": {"id": "some/tiny", "revision": "abc", "fingerprint": provenance["fingerprint"]},
+    }
+    assert {key: found[key] for key in expected} == expected
+    assert 0 < found["training_time"] < 60
+    assert {"torch", "transformers", "accelerate"} <= set(found["versions"])
+
+
+def test_parameters_are_counted_before_and_after_pruning(run):
+    def count(layers):
+        head = make_encoder("hubert", stable=True, **WIDER, head=True, num_hidden_layers=layers)
+        return sum(parameters.numel() for parameters in head.parameters())
+
+    assert run.metrics["parameters"] == count(2)
+    assert run.metrics["full_parameters"] == count(LAYERS)
+
+
+@pytest.mark.parametrize("layers", [0, LAYERS])
+def test_any_number_of_layers_trains(tones, layers):
+    fine_tuned = train(tones, layers=layers, max_steps=3)
+    assert encoders.count_layers(fine_tuned.model) == layers
+    assert fine_tuned.metrics["full_layers"] == LAYERS
+
+
+def test_the_seed_decides(tones):
+    one, again, other = (train(tones, seed=seed, max_steps=6, eval_steps=3) for seed in (0, 0, 1))
+    assert measured(again) == measured(one)
+    assert all(torch.equal(weights(again)[name], weight) for name, weight in weights(one).items())
+    pd.testing.assert_frame_equal(again.training_log, one.training_log)
+    assert not torch.equal(weights(other)["projector.weight"], weights(one)["projector.weight"])
+    assert (other.training_log["loss"] != one.training_log["loss"]).all()
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_the_convolutional_front_end_is_frozen_or_not(tones, freeze):
+    fine_tuned = train(tones, max_steps=2, freeze_feature_encoder=freeze)
+    before, _ = encoders.load_encoder(tones / "tiny")
+    name = "feature_extractor.conv_layers.0.conv.weight"
+    unchanged = torch.equal(before.get_parameter(name), fine_tuned.model.base_model.get_parameter(name))
+    assert unchanged == freeze
+    layer = "encoder.layers.0.attention.k_proj.weight"
+    assert not torch.equal(before.get_parameter(layer), fine_tuned.model.base_model.get_parameter(layer))
+
+
+def test_spec_augment_and_layerdrop_change_the_training(tones):
+    plain = train(tones, max_steps=3)
+    masked = train(tones, max_steps=3, spec_augment=True)
+    dropped = train(tones, max_steps=3, layerdrop=0.9)
+    losses = [result.training_log["eval_loss"].iloc[-1] for result in (plain, masked, dropped)]
+    assert len(set(losses)) == 3
+
+
+def test_the_rate_rises_then_falls(tones):
+    log = train(tones, max_steps=8, eval_steps=1, warmup_ratio=0.5).training_log
+    expected = [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25]
+    assert log["learning_rate"].tolist() == pytest.approx([1e-2 * share for share in expected])
+
+
+def test_the_log_has_a_row_an_evaluation(tones):
+    log = train(tones, max_steps=5, eval_steps=2).training_log
+    assert list(log) == ["step", "epoch", "loss", "learning_rate", "eval_accuracy", "eval_loss"]
+    assert log["step"].tolist() == [2, 4, 5]
+    assert log[["eval_accuracy", "eval_loss"]].notna().all(axis=None)
+    assert log["loss"].iloc[:2].notna().all()
+
+
+EVALUATE = Trainer.evaluate
+
+
+def scripted(monkeypatch, accuracies):
+    """Let validation accuracy be what the test says, evaluation after evaluation."""
+    coming = iter(accuracies)
+
+    def evaluate_as_told(self, *args, **kwargs):
+        compute, accuracy = self.compute_metrics, next(coming)
+        self.compute_metrics = lambda result: {"accuracy": accuracy}
+        try:
+            return EVALUATE(self, *args, **kwargs)
+        finally:
+            self.compute_metrics = compute
+
+    monkeypatch.setattr(Trainer, "evaluate", evaluate_as_told)
+
+
+def test_the_best_weights_are_kept_not_the_last(tones, monkeypatch):
+    constant = {"eval_steps": 2, "lr_scheduler": "constant_with_warmup", "warmup_ratio": 0.0}
+    scripted(monkeypatch, [0.3, 0.8])
+    at_four = train(tones, max_steps=4, **constant)
+    scripted(monkeypatch, [0.3, 0.8, 0.8, 0.4])
+    result = train(tones, max_steps=8, **constant)
+    assert (result.metrics["steps"], result.metrics["best_step"]) == (8, 4)
+    assert result.metrics["validation_accuracy"] == 0.8
+    assert all(torch.equal(weights(result)[name], weight) for name, weight in weights(at_four).items())
+    pd.testing.assert_frame_equal(result.predictions, at_four.predictions)
+
+
+def test_training_stops_when_validation_accuracy_stays(tones, monkeypatch):
+    scripted(monkeypatch, [0.3, 0.2, 0.5, 0.5, 0.4])
+    result = train(tones, max_steps=20, eval_steps=1, patience=2)
+    assert (result.metrics["steps"], result.metrics["best_step"]) == (5, 3)
+    assert result.training_log["eval_accuracy"].tolist() == [0.3, 0.2, 0.5, 0.5, 0.4]
+
+
+def test_the_test_split_is_read_after_training_only(tones, monkeypatch):
+    table = pd.read_csv(tones / "words.csv")
+    test_starts = set(table.loc[table["split"] == "test", "start"])
+    read, events = corpus.read_clips, []
+
+    def note(path, start, end):
+        events.extend(int(position) in test_starts for position in start)
+        return read(path, start, end)
+
+    monkeypatch.setattr(corpus, "read_clips", note)
+    train(tones, max_steps=3, eval_steps=1)
+    assert events == sorted(events)
+    assert sum(events) == len(test_starts)
+
+
+def test_checkpoints_leave_nothing_behind(tones, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    train(tones, max_steps=2, eval_steps=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_clips_are_padded_then_normalised(tones):
+    splits = finetuning.read_splits(tones / "words.csv")
+    clips = finetuning.Clips(
+        tones / "corpus.h5",
+        splits["validation"],
+        make_feature_extractor(),
+        {"high": 0, "low": 1, "middle": 2},
+    )
+    rows = splits["validation"].reset_index(drop=True)
+    lengths = rows["end"] - rows["start"]
+    short, long = int((lengths < 16000).idxmax()), int((lengths > 16000).idxmax())
+    items = clips.__getitems__([short, long])
+    with h5py.File(tones / "corpus.h5") as file:
+        samples = file["samples"][:].astype(np.float64)
+    for item, index in zip(items, (short, long), strict=True):
+        clip = samples[rows["start"][index] : rows["end"][index]][:16000]
+        clip = np.pad(clip, (0, 16000 - len(clip)))
+        np.testing.assert_allclose(item["input_values"], (clip - clip.mean()) / clip.std(), atol=1e-3)
+        assert item["labels"] == sorted(PITCHES).index(rows["label"][index])
+    assert len(clips) == len(rows)
+
+
+@pytest.fixture(scope="session")
+def outputs(tones, tmp_path_factory):
+    """What the adapter writes."""
+    folder = tmp_path_factory.mktemp("results") / "tiny" / "words" / "2" / "0"
+    names = {
+        "weights": "model.safetensors",
+        "config": "config.json",
+        "feature_extractor": "preprocessor_config.json",
+        "metrics": "metrics.json",
+        "log": "training_log.csv",
+        "predictions": "predictions.csv",
+    }
+    files = {key: folder / name for key, name in names.items()}
+    finetune.main(
+        SimpleNamespace(
+            input=SimpleNamespace(
+                weights=tones / "tiny" / "model.safetensors",
+                samples=tones / "corpus.h5",
+                dataset=tones / "words.csv",
+            ),
+            output=SimpleNamespace(**files),
+            params=SimpleNamespace(settings=SETTINGS),
+            wildcards=SimpleNamespace(**NAMES, layers="2", seed="0"),
+            threads=1,
+            log=[folder / "log"],
+        )
+    )
+    return files
+
+
+def test_the_adapter_writes_what_training_gave(outputs, run):
+    written = json.loads(outputs["metrics"].read_text())
+    assert {**written, "training_time": 0} == {**run.metrics, "training_time": 0}
+    pd.testing.assert_frame_equal(pd.read_csv(outputs["log"]), run.training_log)
+    pd.testing.assert_frame_equal(pd.read_csv(outputs["predictions"]), run.predictions.reset_index(drop=True))
+    assert outputs["feature_extractor"].exists()
+    model = AutoModelForAudioClassification.from_pretrained(outputs["weights"].parent)
+    assert all(torch.equal(model.state_dict()[name], weight) for name, weight in weights(run).items())
+
+
+def test_the_log_file_shows_the_course(outputs):
+    log = (outputs["weights"].parent / "log").read_text()
+    assert "step 10 of 80" in log
+    assert "eval_accuracy" in log
+
+
+def test_a_pipeline_labels_wav_files_with_the_folder_alone(outputs, tmp_path):
+    classify = pipeline("audio-classification", model=str(outputs["weights"].parent), device="cpu")
+    generator = np.random.default_rng(9)
+    found = {}
+    for word in PITCHES:
+        soundfile.write(tmp_path / "clip.wav", tone(word, generator)[:16000], corpus.SAMPLING_RATE)
+        wave, rate = soundfile.read(tmp_path / "clip.wav", dtype="float32")
+        found[word] = classify({"raw": wave, "sampling_rate": rate})[0]["label"]
+    assert found == {word: word for word in PITCHES}
+
+
+def write_words(tones, tmp_path, change):
+    table = pd.read_csv(tones / "words.csv", dtype=str)
+    change(table).to_csv(tmp_path / "words.csv", index=False)
+    return tmp_path / "words.csv"
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_label_that_train_lacks_is_named(tones, tmp_path, split):
+    def rename_one(table):
+        table.loc[table["split"].eq(split).idxmax(), "label"] = "stranger"
+        return table
+
+    with pytest.raises(
+        ValueError, match=rf"1 items of split {split} .*\(stranger\), first high/{split}0.wav"
+    ):
+        finetuning.read_splits(write_words(tones, tmp_path, rename_one))
+
+
+def test_an_empty_split_is_named(tones, tmp_path):
+    path = write_words(tones, tmp_path, lambda table: table[table["split"] != "validation"])
+    with pytest.raises(ValueError, match="no items in split validation"):
+        finetuning.read_splits(path)
+
+
+def test_one_label_is_too_few(tones, tmp_path):
+    path = write_words(tones, tmp_path, lambda table: table[table["label"] == "low"])
+    with pytest.raises(ValueError, match="one label in split train, 'low'"):
+        finetuning.read_splits(path)
+
+
+def test_labels_that_look_like_numbers_or_nothing_stay_as_they_are(tones, tmp_path):
+    names = {"high": "007", "low": "null", "middle": "1e3"}
+    path = write_words(tones, tmp_path, lambda table: table.assign(label=table["label"].map(names)))
+    for rows in finetuning.read_splits(path).values():
+        assert set(rows["label"]) == set(names.values())
+
+
+@pytest.mark.parametrize(("layers", "full_layers"), [(LAYERS + 1, LAYERS), (1, LAYERS + 1)])
+def test_layers_that_the_encoder_lacks_are_an_error(tones, layers, full_layers):
+    with pytest.raises(ValueError, match=f"{LAYERS}"):
+        train(tones, layers=layers, full_layers=full_layers)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "n", "sigma"), [(0.9779, 4890, 0.002102), (0.5, 100, 0.05), (1.0, 10, 0.0), (0.0, 10, 0.0)]
+)
+def test_sigma_is_the_binomial_standard_error(accuracy, n, sigma):
+    assert metrics.binomial_sigma(accuracy, n) == pytest.approx(sigma, abs=1e-6)
+
+
+def test_metrics_merge_into_one_sorted_table(tmp_path):
+    records = [
+        {"model": "b", "task": "words", "layers": 2, "seed": 0, "accuracy": 0.5},
+        {"model": "a", "task": "words", "layers": 12, "seed": 1, "accuracy": 0.6},
+        {"model": "a", "task": "words", "layers": 12, "seed": 0, "accuracy": 0.7},
+        {"model": "a", "task": "words", "layers": 2, "seed": 0, "accuracy": 0.8},
+        {"model": "a", "task": "speakers", "layers": 12, "seed": 0, "accuracy": 0.9},
+    ]
+    for index, record in enumerate(records):
+        nested = {
+            "ratio": {"mean": index, "stderr": 0.1},
+            "settings": {"lr_scheduler": "linear", "max_steps": 5},
+            "seconds": [1.0, 2.0],
+        }
+        (tmp_path / f"{index}.json").write_text(json.dumps(record | nested))
+    merge_metrics.main(
+        SimpleNamespace(
+            input=SimpleNamespace(metrics=[tmp_path / f"{index}.json" for index in range(len(records))]),
+            output=SimpleNamespace(table=tmp_path / "table.csv"),
+            log=[tmp_path / "log"],
+        )
+    )
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert list(table) == ["model", "task", "layers", "seed", "accuracy", "ratio_mean", "ratio_stderr"]
+    assert table["accuracy"].tolist() == [0.9, 0.8, 0.7, 0.6, 0.5]
+    assert table["ratio_mean"].tolist() == [4, 3, 2, 1, 0]

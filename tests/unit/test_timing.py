@@ -1,0 +1,142 @@
+import json
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import time_inference
+import torch
+from convexprune import encoders, timing
+from encoder_factory import LAYERS, make_encoder, make_feature_extractor
+
+
+def test_models_alternate_with_the_device_waited_for_around_each():
+    events = []
+    full, pruned = timing.alternate(
+        lambda: events.append("full"),
+        lambda: events.append("pruned"),
+        runs=5,
+        warmup=2,
+        synchronise=lambda: events.append("wait"),
+    )
+    assert events == ["wait", "full", "wait", "wait", "pruned", "wait"] * (5 + 2)
+    assert full.shape == pruned.shape == (5,)
+
+
+def test_warm_up_is_not_measured_and_times_are_seconds():
+    slow_start = iter([0.1, 0.1] + [0.0] * 3)
+    full, pruned = timing.alternate(
+        lambda: time.sleep(next(slow_start)),
+        lambda: time.sleep(0.02),
+        runs=3,
+        warmup=2,
+        synchronise=lambda: None,
+    )
+    assert full.max() < 0.02
+    assert 0.02 <= pruned.min() < 0.04
+
+
+def test_waiting_for_the_device_belongs_to_the_time():
+    pending = []
+
+    def wait():
+        if pending:
+            time.sleep(pending.pop())
+
+    full, pruned = timing.alternate(
+        lambda: pending.append(0.02), lambda: pending.append(0.0), runs=3, warmup=0, synchronise=wait
+    )
+    assert full.min() >= 0.02
+    assert pruned.max() < 0.02
+
+
+def test_a_summary_is_median_mean_and_its_error():
+    found = timing.summarise(np.array([1.0, 2.0, 3.0, 10.0]))
+    assert found == pytest.approx({"median": 2.5, "mean": 4.0, "stderr": np.sqrt((9 + 4 + 1 + 36) / 3 / 4)})
+
+
+def test_errors_of_the_ratio_are_its_spread_over_repeated_experiments():
+    generator = np.random.default_rng(1)
+    shape = (300, 100)
+    load = generator.gamma(4, 0.25, shape)  # what both models suffer at a moment
+    full = 0.010 * load * generator.normal(1, 0.05, shape)
+    pruned = 0.006 * load * generator.normal(1, 0.10, shape)
+    found = [timing.summarise_ratio(*pair) for pair in zip(full, pruned, strict=True)]
+    means = np.array([ratio["mean"] for ratio in found])
+    medians = np.array([ratio["median"] for ratio in found])
+    assert means.mean() == pytest.approx(0.6, rel=0.01)
+    assert medians.mean() == pytest.approx(0.6, rel=0.02)
+    assert np.mean([ratio["stderr"] for ratio in found]) == pytest.approx(means.std(), rel=0.2)
+    assert np.mean([ratio["median_stderr"] for ratio in found]) == pytest.approx(medians.std(), rel=0.3)
+
+
+def test_identical_times_give_a_certain_ratio():
+    times = np.random.default_rng(0).gamma(2, 1, 50)
+    expected = {"median": 0.5, "median_stderr": 0, "mean": 0.5, "stderr": 0}
+    assert timing.summarise_ratio(2 * times, times) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for layers in (LAYERS, 1):
+        model = make_encoder("hubert", head=True, num_hidden_layers=layers)
+        encoders.save_folder(tmp_path / str(layers), model, make_feature_extractor())
+    return tmp_path
+
+
+def call(folders, layers=1, full_layers=LAYERS):
+    time_inference.main(
+        SimpleNamespace(
+            input=SimpleNamespace(
+                full_weights=folders / str(LAYERS) / "model.safetensors",
+                pruned_weights=folders / "1" / "model.safetensors",
+            ),
+            output=SimpleNamespace(timing=folders / "timing.json"),
+            params=SimpleNamespace(settings={"runs": 20, "warmup": 3, "full_layers": full_layers}),
+            wildcards=SimpleNamespace(model="tiny", task="words", layers=str(layers)),
+            threads=1,
+            log=[folders / "log"],
+        )
+    )
+    return json.loads((folders / "timing.json").read_text())
+
+
+def test_the_adapter_times_both_folders(folders, monkeypatch):
+    seen = []
+    from transformers import HubertForSequenceClassification
+
+    forward = HubertForSequenceClassification.forward
+
+    def note(self, audio):
+        assert torch.is_inference_mode_enabled()
+        assert not self.training
+        seen.append((self.config.num_hidden_layers, tuple(audio.shape), float(audio.std())))
+        return forward(self, audio)
+
+    monkeypatch.setattr(HubertForSequenceClassification, "forward", note)
+    found = call(folders)
+    assert [layers for layers, _, _ in seen] == [LAYERS, 1] * (20 + 3)
+    assert {shape for _, shape, _ in seen} == {(1, 16000)}
+    assert len({spread for _, _, spread in seen}) == 1
+    assert seen[0][2] == pytest.approx(1, abs=0.05)
+    expected = {
+        "model": "tiny",
+        "task": "words",
+        "layers": 1,
+        "full_layers": LAYERS,
+        "runs": 20,
+        "threads": 1,
+    }
+    assert {key: found[key] for key in expected} == expected
+    assert {"device", "machine"} <= set(found)
+    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
+    for side in ("full", "pruned"):
+        assert len(found[f"{side}_seconds"]) == 20
+        assert found[side] == timing.summarise(np.array(found[f"{side}_seconds"]))
+    assert found["ratio"]["mean"] == pytest.approx(found["pruned"]["mean"] / found["full"]["mean"])
+
+
+@pytest.mark.parametrize(("layers", "full_layers"), [(2, LAYERS), (1, LAYERS + 1)])
+def test_a_folder_of_other_depth_is_an_error(folders, layers, full_layers):
+    with pytest.raises(ValueError, match="transformer layers"):
+        call(folders, layers, full_layers)
