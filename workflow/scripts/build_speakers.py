@@ -1,0 +1,13 @@
+"""Build the speakers dataset from the corpus."""
+
+from convexprune import corpus, datasets, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    dataset = datasets.build_speakers(corpus.read_table(smk.input.table), **smk.params.settings)
+    provenance.write_csv(smk.output.dataset, dataset)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,14 @@
+"""Read the two archives of Speech Commands into a corpus."""
+
+from convexprune import corpus, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    corpus.ingest_archives(
+        smk.input.train, smk.input.test, smk.output.samples, smk.output.table, smk.output.fingerprint
+    )
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

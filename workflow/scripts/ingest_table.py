@@ -1,0 +1,18 @@
+"""Read the recordings that the user's CSV lists into a corpus."""
+
+from convexprune import corpus, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    corpus.ingest_table(
+        smk.input.csv,
+        smk.output.samples,
+        smk.output.table,
+        smk.output.fingerprint,
+        **smk.params.settings,
+    )
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
