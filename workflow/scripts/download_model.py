@@ -1,9 +1,11 @@
+"""Download a model of the Hugging Face hub."""
+
 from pathlib import Path
 
 from convexprune import encoders, provenance
 
 
-def main(smk):
+def main(smk) -> None:
     provenance.start_log(smk.log[0])
     encoders.download_encoder(Path(smk.output.weights).parent, smk.params.settings)
 

@@ -1,9 +1,11 @@
+"""Copy a model from a local folder."""
+
 from pathlib import Path
 
 from convexprune import encoders, provenance
 
 
-def main(smk):
+def main(smk) -> None:
     provenance.start_log(smk.log[0])
     encoders.import_encoder(Path(smk.output.weights).parent, smk.params.settings)
 

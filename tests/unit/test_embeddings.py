@@ -1,0 +1,249 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import embed
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from convexprune import embeddings, encoders
+from convexprune.pruning import prune
+from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+
+N = 7
+
+
+@pytest.fixture(scope="module")
+def clips():
+    """(N, 16000) noise, clip i zero after `lengths[i]` samples, neither zero-mean nor of unit variance."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([16000, 9000, 1280, 8000, 320, 100, 15999])
+    clips = rng.normal(0.02, 0.1, (N, 16000)).astype(np.float32)
+    for clip, length in zip(clips, lengths, strict=True):
+        clip[length:] = 0
+    return clips, lengths
+
+
+@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
+def test_each_layer_is_the_output_of_the_model_pruned_to_it(clips, family, stable):
+    model = make_encoder(family, stable)
+    pooled = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
+    assert pooled.shape == (LAYERS + 1, N, 16)
+    assert pooled.dtype == np.float32
+    for layers in range(LAYERS + 1):
+        pruned = prune(model, layers)
+        with torch.no_grad():
+            if stable:  # take the final norm away: what is stored comes before it
+                pruned.encoder.layer_norm = torch.nn.Identity()
+            expected = pruned(torch.tensor(clips[0])).last_hidden_state.mean(dim=1)
+        np.testing.assert_allclose(pooled[layers], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_and_layerdrop_are_off(clips):
+    model = make_encoder(layerdrop=1.0, hidden_dropout=0.5)
+    feature_extractor = make_feature_extractor()
+    first, second = (embeddings.pool_layers(model, feature_extractor, clips[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.allclose(first[0], first[LAYERS])
+
+
+def test_clips_are_normalised_as_the_feature_extractor_asks(clips):
+    model = make_encoder("hubert", stable=True)
+    mean, deviation = clips[0].mean(axis=1, keepdims=True), clips[0].std(axis=1, keepdims=True)
+    normalised = (clips[0] - mean) / deviation
+    asked = embeddings.pool_layers(model, make_feature_extractor(do_normalize=True), clips[0])
+    by_hand = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), normalised)
+    plain = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
+    np.testing.assert_allclose(asked, by_hand, rtol=1e-4, atol=1e-4)
+    assert np.abs(asked - plain).max() > 0.01
+
+
+def test_valid_frames_are_those_that_begin_in_the_signal(clips):
+    model = make_encoder()  # a frame every 320 samples, 50 in all
+    states = model(torch.tensor(clips[0]), output_hidden_states=True).hidden_states[LAYERS].detach()
+    pooled = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), *clips)
+    for item, frames in enumerate([50, 29, 4, 25, 1, 1, 50]):
+        expected = states[item, :frames].mean(dim=0)
+        np.testing.assert_allclose(pooled[LAYERS, item], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def task(tmp_path, clips):
+    """A call of the embed script: a corpus of N clips end to end, of which clip 3 is in another split."""
+    model = make_encoder("hubert")
+    encoders.save_encoder(
+        tmp_path / "model", model, make_feature_extractor(), {"id": "tiny", "revision": "abc"}
+    )
+    waves = np.round(clips[0] * 32767).astype(np.int16)
+    ends = np.cumsum(clips[1])
+    with h5py.File(tmp_path / "corpus.h5", "w") as file:
+        samples = np.concatenate([wave[:length] for wave, length in zip(waves, clips[1], strict=True)])
+        file["samples"] = samples
+        file["samples"].attrs.update({"sampling_rate": 16000, "complete": True})
+    pd.DataFrame(
+        {
+            "item": [f"clip{i}" for i in range(N)],
+            "start": ends - clips[1],
+            "end": ends,
+            "label": ["null", "yes", "007", "no", "null", "ä", "yes"],
+            "speaker": ["s"] * N,
+            "split": ["test", "test", "test", "train", "test", "test", "test"],
+        }
+    ).to_csv(tmp_path / "words.csv", index=False)
+    (tmp_path / "corpus.sha256").write_text("f00d\n")
+    return SimpleNamespace(
+        input=SimpleNamespace(
+            weights=tmp_path / "model/model.safetensors",
+            trace=tmp_path / "model/provenance.json",
+            samples=tmp_path / "corpus.h5",
+            fingerprint=tmp_path / "corpus.sha256",
+            dataset=tmp_path / "words.csv",
+        ),
+        output=SimpleNamespace(embeddings=tmp_path / "out/words.h5"),
+        params=SimpleNamespace(settings={"split": "test", "frames": "all", "layers": LAYERS, "seed": None}),
+        wildcards=SimpleNamespace(model="tiny", state="pretrained", dataset="words"),
+        resources=SimpleNamespace(batch_size=4),
+        threads=1,
+        log=[tmp_path / "log"],
+    )
+
+
+def read(task):
+    path = task.output.embeddings
+    layers = range(embeddings.count_layers(path) + 1)
+    return np.stack([embeddings.read_layer(path, layer)[0] for layer in layers])
+
+
+KEPT = [0, 1, 2, 4, 5, 6]
+
+
+def expected_embeddings(task, clips, lengths=None):
+    model, extractor = encoders.load_encoder(task.input.weights.parent)
+    rounded = (np.round(clips[0] * 32767) / 32768).astype(np.float32)
+    return embeddings.pool_layers(model, extractor, rounded[KEPT], None if lengths is None else lengths[KEPT])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_the_file_holds_every_layer_of_the_splits_items(task, clips, batch_size):
+    task.resources.batch_size = batch_size
+    embed.main(task)
+    np.testing.assert_allclose(read(task), expected_embeddings(task, clips), rtol=1e-4, atol=1e-5)
+    for layer in range(LAYERS + 1):
+        _, labels = embeddings.read_layer(task.output.embeddings, layer)
+        assert labels.tolist() == ["null", "yes", "007", "null", "ä", "yes"]
+
+
+def test_frames_valid_pools_the_signal_only(task, clips):
+    task.params.settings["frames"] = "valid"
+    embed.main(task)
+    expected = expected_embeddings(task, clips, clips[1])
+    np.testing.assert_allclose(read(task), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_file_says_where_it_comes_from(task):
+    embed.main(task)
+    with h5py.File(task.output.embeddings) as file:
+        attributes = dict(file.attrs)
+        assert file["hidden_states"].dtype == np.float32
+        assert file["hidden_states"].chunks is None
+    assert attributes["complete"]
+    told = {name: attributes[name] for name in ("model", "state", "dataset", "id", "revision", "frames")}
+    assert told == {
+        "model": "tiny",
+        "state": "pretrained",
+        "dataset": "words",
+        "id": "tiny",
+        "revision": "abc",
+        "frames": "all",
+    }
+    assert json.loads(attributes["versions"])["transformers"]
+    task.input.fingerprint.write_text("cafe\n")
+    embed.main(task)
+    with h5py.File(task.output.embeddings) as file:
+        assert file.attrs["fingerprint"] != attributes["fingerprint"]
+
+
+def test_a_fine_tuned_model_is_traced_to_its_base(task):
+    task.input.trace.write_text(json.dumps({"accuracy": 1.0, "base": {"id": "origin", "revision": None}}))
+    embed.main(task)
+    with h5py.File(task.output.embeddings) as file:
+        assert (file.attrs["id"], file.attrs["revision"]) == ("origin", "")
+
+
+def test_untrained_is_the_same_shape_drawn_by_the_seed(task):
+    embed.main(task)
+    trained = read(task)
+    task.wildcards.state = "untrained"
+    drawn = []
+    for seed in (1, 1, 2):
+        task.params.settings["seed"] = seed
+        embed.main(task)
+        drawn.append(read(task))
+    assert drawn[0].shape == trained.shape
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2], atol=1e-3)
+    assert not np.allclose(drawn[0], trained, atol=1e-3)
+
+
+def test_embed_refuses_what_does_not_fit(task):
+    task.params.settings["layers"] = LAYERS + 1
+    with pytest.raises(ValueError, match=r"model tiny has 3 transformer layers, but .* layers: 4"):
+        embed.main(task)
+    task.params.settings.update(layers=LAYERS, split="validation")
+    with pytest.raises(ValueError, match=r"words\.csv has no items in split validation"):
+        embed.main(task)
+    assert not task.output.embeddings.exists()
+
+
+def test_a_diverged_model_is_refused_and_leaves_no_file(task):
+    model, extractor = encoders.load_encoder(task.input.weights.parent)
+    model.encoder.layers[1].final_layer_norm.weight.data.fill_(torch.nan)
+    encoders.save_folder(task.input.weights.parent, model, extractor)
+    with pytest.raises(ValueError, match="hidden states that are not finite"):
+        embed.main(task)
+    assert list(task.output.embeddings.parent.iterdir()) == []
+
+
+def write_file(path, layers=3, items=5, labels=5, complete=True):
+    with h5py.File(path, "w") as file:
+        file["hidden_states"] = np.arange(layers * items * 2, dtype=np.float32).reshape(layers, items, 2)
+        file["labels"] = [f"l{i}" for i in range(labels)]
+        file.attrs["complete"] = complete
+
+
+def test_a_layer_is_read_back(tmp_path):
+    write_file(tmp_path / "e.h5")
+    assert embeddings.count_layers(tmp_path / "e.h5") == 2
+    vectors, labels = embeddings.read_layer(tmp_path / "e.h5", 1)
+    np.testing.assert_array_equal(vectors, np.arange(10, 20).reshape(5, 2))
+    assert labels.tolist() == ["l0", "l1", "l2", "l3", "l4"]
+
+
+@pytest.mark.parametrize("layer", [-1, 3])
+def test_a_layer_the_file_does_not_have_is_refused(tmp_path, layer):
+    write_file(tmp_path / "e.h5")
+    with pytest.raises(ValueError, match=f"layers 0 to 2, not {layer}"):
+        embeddings.read_layer(tmp_path / "e.h5", layer)
+
+
+@pytest.mark.parametrize("damage", [{"complete": False}, {"labels": 4}])
+def test_an_unfinished_file_is_named(tmp_path, damage):
+    write_file(tmp_path / "e.h5", **damage)
+    with pytest.raises(ValueError, match=r"e\.h5 is not a complete embeddings file; delete it"):
+        embeddings.count_layers(tmp_path / "e.h5")
+
+
+def test_a_file_that_is_no_hdf5_is_named(tmp_path):
+    (tmp_path / "e.h5").write_text("no")
+    with pytest.raises(ValueError, match=r"e\.h5 cannot be read .* delete it"):
+        embeddings.read_layer(tmp_path / "e.h5", 0)
+
+
+def test_reading_needs_no_torch():
+    code = "import sys, convexprune.embeddings; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+    )

@@ -1,0 +1,25 @@
+"""Embed one dataset with one state of a model."""
+
+from pathlib import Path
+
+from convexprune import embeddings, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    embeddings.embed(
+        smk.output.embeddings,
+        folder=Path(smk.input.weights).parent,
+        trace=smk.input.trace,
+        samples=smk.input.samples,
+        fingerprint=smk.input.fingerprint,
+        dataset=smk.input.dataset,
+        identity={name: getattr(smk.wildcards, name) for name in ("model", "state", "dataset")},
+        settings=smk.params.settings,
+        batch_size=smk.resources.batch_size,
+        threads=smk.threads,
+    )
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
