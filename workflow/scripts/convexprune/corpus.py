@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import logging
 import math
+import os
 import posixpath
 import re
 import tarfile
+import time
+import urllib.request
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,6 +38,7 @@ ITEM_COLUMNS = ["item", "start", "end", "label", "speaker", "split"]  # of a dat
 TABLE_COLUMNS = ["path", "word", "speaker"]  # of a user's CSV; `split` is optional
 SILENCE = "_silence_"  # the word of the test archive's clips without speech
 CHUNK_SAMPLES = 16_384
+DOWNLOAD_WAITS = (1, 5, 30, 120)  # seconds after each failed attempt
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +115,52 @@ def decode_audio(file: str | Path | io.BytesIO) -> np.ndarray:
 
 
 # The two archives of Speech Commands v0.02
+
+
+def download_archive(url: str, path: Path, sha256: str | None) -> None:
+    """Download `url` to `path`, which appears when it is complete; try again where that can help.
+
+    Raises ValueError if the server refuses or the content's SHA-256 is not `sha256`. Without a `sha256` to
+    compare with, the one found is recorded in `{path}.sha256`. Raises ConnectionError when it gives up.
+    """
+    with provenance.atomic(path) as temporary:
+        for wait in (*DOWNLOAD_WAITS, None):
+            try:
+                found = _download(url, temporary)
+                break
+            except (OSError, http.client.HTTPException) as error:
+                status = getattr(error, "code", 500)
+                if status < 500 and status not in (408, 429):
+                    raise ValueError(f"{url}: {error}; check the corpus' url in the config") from error
+                if wait is None:
+                    attempts = len(DOWNLOAD_WAITS) + 1
+                    raise ConnectionError(
+                        f"{url}: not downloaded in {attempts} attempts ({error})"
+                    ) from error
+                logger.warning("%s: %s; trying again in %g s", url, error, wait)
+                time.sleep(wait)
+        if sha256 is None:
+            Path(f"{path}.sha256").write_text(f"{found}  {Path(path).name}\n")
+        elif found != sha256.lower():
+            raise ValueError(f"{url}: SHA-256 is {found}, not {sha256} as the config says")
+    logger.info("%s: SHA-256 %s", url, found)
+
+
+def _download(url: str, path: Path) -> str:
+    """Stream `url` to `path` once; return the SHA-256 of what came."""
+    from tqdm import tqdm
+
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=60) as response, open(path, "wb") as file:
+        expected = int(response.headers.get("Content-Length", 0))
+        with tqdm(total=expected or None, unit="B", unit_scale=True, mininterval=5) as progress:
+            while block := response.read(1 << 20):
+                file.write(block)
+                digest.update(block)
+                progress.update(len(block))
+        if expected and file.tell() != expected:
+            raise ConnectionError(f"{file.tell()} of {expected} bytes came")
+    return digest.hexdigest()
 
 
 def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -235,13 +286,14 @@ def ingest_table(
     `seed` (draw_splits). Raises one ValueError that names every bad row.
     """
     table = read_user_table(csv_path)
-    problems = find_problems(table)
+    folder = Path(csv_path).parent
+    problems = find_problems(table, folder)
     if "split" not in table:
         table["split"] = draw_splits(table["word"], validation_share, test_share, seed)
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
         for row, row_problems in zip(table.itertuples(), problems, strict=True):
             try:
-                samples = decode_audio(find_file(Path(csv_path).parent, row.path))
+                samples = decode_audio(find_file(folder, row.path))
                 writer.add(row.path, row.word, row.speaker, row.split, samples)
             except ValueError as error:
                 row_problems.append(str(error))
@@ -269,10 +321,10 @@ def read_user_table(csv_path: Path) -> pd.DataFrame:
     return table[wanted].apply(lambda column: column.str.strip())
 
 
-def find_problems(table: pd.DataFrame) -> list[list[str]]:
+def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
     """What is wrong with each row of a user's table, its audio apart."""
     problems: list[list[str]] = [[] for _ in range(len(table))]
-    repeated = table["path"].map(posixpath.normpath).duplicated()
+    repeated = table["path"].map(lambda path: os.path.abspath(folder / path)).duplicated()
     for row, twice, row_problems in zip(table.itertuples(), repeated, problems, strict=True):
         if not row.word:
             row_problems.append("no word")
@@ -280,7 +332,7 @@ def find_problems(table: pd.DataFrame) -> list[list[str]]:
             row_problems.append("no speaker")
         if "split" in table and row.split not in SPLITS:
             row_problems.append(f"split '{row.split}' is none of {', '.join(SPLITS)}")
-        if twice:
+        if twice and row.path:
             row_problems.append("the path stands in an earlier row too")
     return problems
 

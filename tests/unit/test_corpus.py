@@ -1,0 +1,569 @@
+"""The corpus: archives and tables in, samples, splits and clips out."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from types import SimpleNamespace
+
+import download_archive
+import h5py
+import ingest_archives
+import ingest_table
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from convexprune import corpus, synthesis
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def noise(seed, n_samples=16_000):
+    return np.random.default_rng(seed).integers(-3000, 3000, n_samples).astype(np.int16)
+
+
+def wav(samples, rate=16_000, **options):
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", **options)
+    return file.getvalue()
+
+
+def write_tar(path, files):
+    """A tar.gz of {name: content} in the order given; returns `path`."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def lists(validation, testing):
+    return {
+        "./validation_list.txt": "".join(f"{name}\n" for name in validation).encode(),
+        "./testing_list.txt": "".join(f"{name}\n" for name in testing).encode(),
+    }
+
+
+# A small Speech Commands: two training files, one for validation, one for test, and what lies around them.
+AUDIO = {
+    "bed/aaaaaaaa_nohash_0.wav": noise(1),
+    "bed/bbbbbbbb_nohash_0.wav": noise(2),
+    "yes/aaaaaaaa_nohash_1.wav": noise(3, 12_345),
+    "yes/cccccccc_nohash_0.wav": noise(4),
+}
+VALIDATION, TESTING = ["bed/bbbbbbbb_nohash_0.wav"], ["yes/cccccccc_nohash_0.wav"]
+TEST_AUDIO = {
+    "./yes/cccccccc_nohash_0.wav": noise(4),
+    "./_unknown_/bed_cccccccc_nohash_2.wav": noise(5),
+    "./_silence_/7.wav": noise(6),
+}
+EXPECTED = {  # path: word, speaker, split, samples
+    "bed/aaaaaaaa_nohash_0.wav": ("bed", "aaaaaaaa", "train", noise(1)),
+    "bed/bbbbbbbb_nohash_0.wav": ("bed", "bbbbbbbb", "validation", noise(2)),
+    "yes/aaaaaaaa_nohash_1.wav": ("yes", "aaaaaaaa", "train", noise(3, 12_345)),
+    "yes/cccccccc_nohash_0.wav": ("yes", "cccccccc", "test", noise(4)),
+    "_unknown_/bed_cccccccc_nohash_2.wav": ("bed", "cccccccc", "test", noise(5)),
+    "_silence_/7.wav": ("_silence_", "", "test", noise(6)),
+}
+
+
+def train_files():
+    others = {
+        "./README.md": b"read me",
+        "./_background_noise_/pink.wav": wav(noise(9, 90_000)),
+        "./_background_noise_/README.md": b"noise",
+        "./bed/._aaaaaaaa_nohash_0.wav": b"a file system's leavings",
+    }
+    return others | {f"./{name}": wav(samples) for name, samples in AUDIO.items()}
+
+
+@pytest.fixture
+def test_archive(tmp_path):
+    return write_tar(tmp_path / "test.tar.gz", {name: wav(samples) for name, samples in TEST_AUDIO.items()})
+
+
+def outputs(folder):
+    return SimpleNamespace(
+        samples=folder / "corpus.h5", table=folder / "corpus.csv", fingerprint=folder / "corpus.sha256"
+    )
+
+
+def ingest(folder, train, test):
+    output = outputs(folder)
+    files = SimpleNamespace(train=train, test=test)
+    ingest_archives.main(SimpleNamespace(input=files, output=output, log=[folder / "log"]))
+    return output
+
+
+def stored(output):
+    """The corpus as {path: (word, speaker, split, samples)}."""
+    table = corpus.read_table(output.table)
+    with h5py.File(output.samples) as file:
+        samples = file["samples"][:]
+        assert file["samples"].attrs["sampling_rate"] == 16_000
+    return {
+        row.path: (row.word, row.speaker, row.split, samples[row.offset : row.offset + row.n_samples])
+        for row in table.itertuples()
+    }
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for path, (*labels, samples) in expected.items():
+        assert list(found[path][:3]) == labels, path
+        assert np.array_equal(found[path][3], samples), path
+
+
+# Archives
+
+
+@pytest.mark.parametrize("lists_first", [True, False])
+def test_archives_give_the_splits_of_speech_commands(tmp_path, test_archive, lists_first):
+    named = lists(VALIDATION, TESTING)
+    files = named | train_files() if lists_first else train_files() | named
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED)
+
+
+def test_names_without_a_leading_dot_are_the_same(tmp_path, test_archive):
+    files = {name.removeprefix("./"): content for name, content in train_files().items()}
+    files |= {name.removeprefix("./"): content for name, content in lists(VALIDATION, TESTING).items()}
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED)
+
+
+def test_a_file_in_both_lists_is_for_validation(tmp_path, test_archive):
+    both = "yes/aaaaaaaa_nohash_1.wav"
+    files = train_files() | lists([*VALIDATION, both], [*TESTING, both])
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED | {both: ("yes", "aaaaaaaa", "validation", noise(3, 12_345))})
+    assert "1 files are in both lists" in (tmp_path / "log").read_text()
+
+
+def test_the_fingerprint_changes_with_samples_and_with_labels(tmp_path, test_archive):
+    def fingerprint(name, files):
+        folder = tmp_path / name
+        folder.mkdir()
+        output = ingest(folder, write_tar(folder / "train.tar.gz", files), test_archive)
+        return output.fingerprint.read_text()
+
+    files = train_files() | lists(VALIDATION, TESTING)
+    first = fingerprint("first", files)
+    assert first == fingerprint("again", files)
+    other = files | {"./bed/aaaaaaaa_nohash_0.wav": wav(noise(99))}
+    assert fingerprint("samples", other) != first
+    assert fingerprint("labels", files | lists([], TESTING)) != first
+    assert len(first) == 65 and int(first, 16)
+
+
+def test_a_synthetic_corpus_comes_back(tmp_path):
+    speakers = {"train": 2, "validation": 1, "test": 1}
+    train, test = tmp_path / "train.tar.gz", tmp_path / "test.tar.gz"
+    words = ["yes", "marvin"]
+    synthesis.synthesise(train, test, words=words, speakers=speakers, takes=2, seed=0, threads=2)
+    table = corpus.read_table(ingest(tmp_path, train, test).table)
+    counts = table.groupby(["split", "word"]).size().to_dict()
+    assert counts == {
+        ("train", "yes"): 4,
+        ("train", "marvin"): 4,
+        ("validation", "yes"): 2,
+        ("validation", "marvin"): 2,
+        ("test", "yes"): 2,
+        ("test", "marvin"): 2,
+        ("test", "_silence_"): 1,
+    }
+    cast = {speaker.identifier: speaker.split for speaker in synthesis.cast_speakers(speakers, seed=0)}
+    spoken = table[table["word"] != "_silence_"]
+    assert (spoken["speaker"].map(cast) == spoken["split"]).all()
+
+
+GOOD = train_files() | lists(VALIDATION, TESTING)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({k: v for k, v in GOOD.items() if "testing" not in k}, "train.tar.gz has no testing_list.txt"),
+        ({k: v for k, v in GOOD.items() if "validation" not in k}, "train.tar.gz has no validation_list.txt"),
+        (
+            GOOD | lists(["bed/dddddddd_nohash_0.wav"], TESTING),
+            "validation_list.txt names 1 files .* bed/dddddddd",
+        ),
+        (GOOD | {"./bed/dddddddd_nohash_0.wav": b"RIFF broken"}, "bed/dddddddd_nohash_0.wav not a readable"),
+        (GOOD | {"./bed/dddddddd_nohash_0.wav": wav(noise(1)[:0])}, "bed/dddddddd_nohash_0.wav holds no"),
+        (GOOD | {"./bed/no speaker.wav": wav(noise(1))}, "bed/no speaker.wav is not named"),
+        (GOOD | lists(VALIDATION, []), "1 recordings come twice .* yes/cccccccc_nohash_0.wav"),
+    ],
+)
+def test_a_bad_train_archive_is_named(tmp_path, test_archive, files, message):
+    train = write_tar(tmp_path / "train.tar.gz", files)
+    with pytest.raises(ValueError, match=message):
+        ingest(tmp_path, train, test_archive)
+    assert not {"corpus.h5", "corpus.csv", "corpus.sha256"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_test_archive_without_recordings_is_named(tmp_path):
+    train = write_tar(tmp_path / "train.tar.gz", GOOD)
+    with pytest.raises(ValueError, match=r"empty.tar.gz holds no recordings"):
+        ingest(tmp_path, train, write_tar(tmp_path / "empty.tar.gz", {"README": b""}))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.9999])
+def test_an_archive_cut_short_is_named(tmp_path, test_archive, share):
+    train = write_tar(tmp_path / "train.tar.gz", GOOD)
+    content = train.read_bytes()
+    train.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"train.tar.gz is not a complete tar.gz archive .* delete it"):
+        ingest(tmp_path, train, test_archive)
+
+
+def test_an_archive_cut_between_its_members_is_named(tmp_path, test_archive):
+    """Where tarfile alone would take the end for the end of the archive."""
+    train = write_tar(tmp_path / "train.tar.gz", GOOD)
+    plain = gzip.decompress(train.read_bytes())
+    cut = gzip.compress(plain[:-20_000])
+    train.write_bytes(cut[:-8])  # without the check sum and length that end a gzip file
+    with pytest.raises(ValueError, match=r"not a complete tar.gz archive"):
+        ingest(tmp_path, train, test_archive)
+
+
+def test_a_flipped_byte_is_noticed(tmp_path, test_archive):
+    train = write_tar(tmp_path / "train.tar.gz", GOOD)
+    content = bytearray(train.read_bytes())
+    content[-8] ^= 1  # in the check sum
+    train.write_bytes(content)
+    with pytest.raises(ValueError, match=r"not a complete tar.gz archive"):
+        ingest(tmp_path, train, test_archive)
+
+
+def test_headers_are_not_kept_in_memory(tmp_path, monkeypatch):
+    """An archive of a hundred thousand files must not cost a hundred thousand headers."""
+    path = write_tar(tmp_path / "many.tar.gz", {f"{number}.txt": b"x" for number in range(50)})
+    kept = []
+    open_tar = tarfile.open
+
+    def remember(*args, **options):
+        kept.append(open_tar(*args, **options))
+        return kept[0]
+
+    monkeypatch.setattr(tarfile, "open", remember)
+    seen = [len(kept[0].members) for _ in corpus.read_members(path)]
+    assert len(seen) == 50 and max(seen) <= 1
+
+
+# Audio
+
+
+def test_16_bit_audio_is_kept_to_the_bit():
+    every = np.arange(-32768, 32768).astype(np.int16)
+    assert np.array_equal(corpus.decode_audio(io.BytesIO(wav(every))), every)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
+def test_other_rates_are_resampled(rate):
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
+    found = corpus.decode_audio(io.BytesIO(wav(tone, rate))) / 32768
+    assert len(found) == 16_000
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    assert np.abs(found - expected)[200:-200].max() < 0.005
+
+
+def test_channels_are_averaged_and_overload_is_clipped():
+    stereo = np.array([[0.5, 0.25], [-0.5, 0.25], [2.0, 1.0]])
+    found = corpus.decode_audio(io.BytesIO(wav(stereo, subtype="FLOAT")))
+    assert found.tolist() == [12288, -4096, 32767]
+
+
+def test_numbers_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="not finite"):
+        corpus.decode_audio(io.BytesIO(wav(np.array([0.1, np.nan]), subtype="FLOAT")))
+
+
+# Tables
+
+
+SETTINGS = {"seed": 0, "validation_share": 0.1, "test_share": 0.1}
+
+
+def ingest_csv(folder, text, **changes):
+    (folder / "mine.csv").write_text(text)
+    output = outputs(folder)
+    ingest_table.main(
+        SimpleNamespace(
+            input=SimpleNamespace(csv=folder / "mine.csv"),
+            output=output,
+            params=SimpleNamespace(settings=SETTINGS | changes),
+            log=[folder / "log"],
+        )
+    )
+    return output
+
+
+def test_a_table_becomes_a_corpus(tmp_path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio/one.wav", noise(1), 16_000)
+    soundfile.write(tmp_path / "two.flac", noise(2, 20_000), 16_000)
+    soundfile.write(tmp_path / "three.wav", noise(3), 16_000)
+    output = ingest_csv(
+        tmp_path,
+        "\ufeffspeaker, word, path, split, remark\n"  # a byte order mark, spaces, another order, one more
+        '007, null, audio/one.wav, train, "a, b"\n'
+        "NaN,NaN,two.flac,validation,\n"
+        f"1.0,go back ,{tmp_path / 'three.wav'},test,\n",
+    )
+    assert_same(
+        stored(output),
+        {
+            "audio/one.wav": ("null", "007", "train", noise(1)),
+            "two.flac": ("NaN", "NaN", "validation", noise(2, 20_000)),
+            str(tmp_path / "three.wav"): ("go back", "1.0", "test", noise(3)),
+        },
+    )
+
+
+def test_every_bad_row_is_named_in_one_error(tmp_path):
+    soundfile.write(tmp_path / "good.wav", noise(1), 16_000)
+    soundfile.write(tmp_path / "empty.wav", noise(1)[:0], 16_000)
+    (tmp_path / "text.wav").write_text("not audio")
+    with pytest.raises(ValueError) as caught:
+        ingest_csv(
+            tmp_path,
+            "path,word,speaker,split\n"
+            "good.wav,yes,a,train\n"
+            "missing.wav,yes,a,train\n"
+            "text.wav,yes,a,train\n"
+            "empty.wav,yes,a,train\n"
+            f"{tmp_path}/good.wav,yes,a,train\n"
+            "./good.wav,,,training\n"
+            ",yes,a,test\n"
+            ",yes,a,test\n",
+        )
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'mine.csv'}: 7 of 8 rows are bad",
+        "  row 2 (missing.wav): no such file",
+        "  row 3 (text.wav): not a readable audio file (Format not recognised.)",
+        "  row 4 (empty.wav): holds no samples",
+        f"  row 5 ({tmp_path}/good.wav): the path stands in an earlier row too",
+        "  row 6 (./good.wav): no word; no speaker; split 'training' is none of train, validation, test; "
+        "the path stands in an earlier row too",
+        "  row 7 (): no path",
+        "  row 8 (): no path",
+    ]
+    assert not (tmp_path / "corpus.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a CSV file"),
+        ("path,word,speaker\n", "has no rows"),
+        ("path,label\na.wav,yes\n", "has no column word, speaker; it has path, label"),
+        ("path,word,speaker\na.wav,yes,a\nb.wav,yes,a,test\n", "is not a CSV file"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=f"mine.csv {message}"):
+        ingest_csv(tmp_path, text)
+
+
+def test_splits_are_drawn_by_seed_where_there_are_none(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(1, 100), 16_000)
+    rows = []
+    for number in range(40):
+        (tmp_path / f"{number}.wav").write_bytes((tmp_path / "a.wav").read_bytes())
+        rows.append(f"{number}.wav,{'yes' if number % 2 else 'no'},a\n")
+    text = "path,word,speaker\n" + "".join(rows)
+    first = corpus.read_table(ingest_csv(tmp_path, text).table)
+    again = corpus.read_table(ingest_csv(tmp_path, text).table)
+    other = corpus.read_table(ingest_csv(tmp_path, text, seed=1).table)
+    assert first.groupby(["split", "word"]).size().to_dict() == {
+        **dict.fromkeys([("train", "no"), ("train", "yes")], 16),
+        **dict.fromkeys([("test", "no"), ("test", "yes"), ("validation", "no"), ("validation", "yes")], 2),
+    }
+    assert first.equals(again) and not first.equals(other)
+
+
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    test_share=st.floats(0.05, 0.4),
+    validation_share=st.floats(0.05, 0.4),
+    seed=st.integers(0, 2**32),
+)
+def test_drawn_splits_hold_their_shares_overall_and_for_every_word(
+    counts, test_share, validation_share, seed
+):
+    words = pd.Series([f"w{index}" for index, count in enumerate(counts) for _ in range(count)])
+    words = words.sample(frac=1, random_state=1)
+    splits = pd.Series(corpus.draw_splits(words, validation_share, test_share, seed))
+    for group in [splits, *(splits[(words == word).to_numpy()] for word in words.unique())]:
+        for split, share in (("test", test_share), ("validation", validation_share)):
+            # of validation one more: its share is taken from what test leaves, which is off by one itself
+            assert abs((group == split).sum() - share * len(group)) < (1 if split == "test" else 2)
+
+
+# Clips
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A corpus of three recordings: half a second, two seconds, one second."""
+    output = outputs(tmp_path)
+    recordings = [noise(1, 8_000), noise(2, 32_000), noise(3, 16_000)]
+    with corpus.write_corpus(output.samples, output.table, output.fingerprint) as writer:
+        for number, samples in enumerate(recordings):
+            writer.add(f"{number}.wav", "yes", "a", "train", samples)
+    return output, recordings
+
+
+def test_clips_last_one_second(finished):
+    output, (short, long, exact) = finished
+    clips = corpus.read_clips(output.samples, np.array([40_000, 0, 8_000]), np.array([56_000, 8_000, 40_000]))
+    assert clips.dtype == np.float32 and clips.shape == (3, 16_000)
+    assert np.array_equal(clips[0], exact / np.float32(32768))
+    assert np.array_equal(clips[1, :8_000], short / np.float32(32768)) and not clips[1, 8_000:].any()
+    assert np.array_equal(clips[2], long[:16_000] / np.float32(32768))
+    single = corpus.read_clips(output.samples, 100, 260)
+    assert np.array_equal(single[0, :160], short[100:260] / np.float32(32768))
+    assert single.shape == (1, 16_000) and not single[0, 160:].any()
+    assert corpus.read_clips(output.samples, [], []).shape == (0, 16_000)
+
+
+def test_clips_span_minus_one_to_one(tmp_path):
+    output = outputs(tmp_path)
+    with corpus.write_corpus(output.samples, output.table, output.fingerprint) as writer:
+        writer.add("a", "yes", "a", "train", np.array([-32768, 32767, 1], np.int16))
+    assert corpus.read_clips(output.samples, 0, 3)[0, :3].tolist() == [-1, 32767 / 32768, 1 / 32768]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 5), (5, 5), (55_000, 56_001)])
+def test_clips_of_another_corpus_are_refused(finished, start, end):
+    with pytest.raises(ValueError, match=r"corpus.h5 does not hold the clips"):
+        corpus.read_clips(finished[0].samples, start, end)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_corpus_cut_short_is_named(finished, share):
+    path = finished[0].samples
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"corpus.h5 is damaged .*; delete it"):
+        corpus.read_clips(path, 0, 10)
+
+
+def test_a_corpus_that_was_never_finished_is_named(finished):
+    with h5py.File(finished[0].samples, "a") as file:
+        del file["samples"].attrs["complete"]
+    with pytest.raises(ValueError, match=r"corpus.h5 is incomplete; delete it"):
+        corpus.read_clips(finished[0].samples, 0, 10)
+
+
+def test_a_failed_ingest_leaves_no_corpus(tmp_path):
+    output = outputs(tmp_path)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        corpus.write_corpus(output.samples, output.table, output.fingerprint) as writer,
+    ):
+        writer.add("a", "yes", "a", "train", noise(1))
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+# Downloads
+
+
+@pytest.fixture
+def server():
+    """A web server on this machine: `replies` are given in turn as (status, promised length, content)."""
+    replies, requests = [], []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            status, length, content = replies.pop(0)
+            self.send_response(status)
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    httpd = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield SimpleNamespace(
+        url=f"http://127.0.0.1:{httpd.server_port}/a.tar.gz", replies=replies, requests=requests
+    )
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+CONTENT = bytes(range(256)) * 10_000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def download(folder, url, sha256):
+    path = folder / "a.tar.gz"
+    download_archive.main(
+        SimpleNamespace(
+            output=SimpleNamespace(archive=path),
+            params=SimpleNamespace(settings={"url": url, "sha256": sha256}),
+            log=[folder / "log"],
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(corpus, "DOWNLOAD_WAITS", (0, 0))
+
+
+def test_download_checks_the_sum(tmp_path, server):
+    server.replies.append((200, len(CONTENT), CONTENT))
+    assert download(tmp_path, server.url, DIGEST.upper()).read_bytes() == CONTENT
+    assert not (tmp_path / "a.tar.gz.sha256").exists()
+
+
+def test_download_records_the_sum_where_none_is_given(tmp_path, server):
+    server.replies.append((200, None, CONTENT))
+    assert download(tmp_path, server.url, None).read_bytes() == CONTENT
+    assert (tmp_path / "a.tar.gz.sha256").read_text() == f"{DIGEST}  a.tar.gz\n"
+
+
+def test_download_with_another_sum_is_refused(tmp_path, server):
+    server.replies.append((200, len(CONTENT), CONTENT))
+    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, not {'0' * 64}"):
+        download(tmp_path, server.url, "0" * 64)
+    assert {path.name for path in tmp_path.iterdir()} == {"log"}
+
+
+def test_download_tries_again_after_errors_and_half_answers(tmp_path, server, no_waiting):
+    server.replies += [
+        (503, 0, b""),
+        (200, len(CONTENT), CONTENT[:100_000]),
+        (200, len(CONTENT), CONTENT),
+    ]
+    assert download(tmp_path, server.url, DIGEST).read_bytes() == CONTENT
+    log = (tmp_path / "log").read_text()
+    assert "503" in log and f"100000 of {len(CONTENT)} bytes came" in log
+
+
+def test_download_gives_up(tmp_path, server, no_waiting):
+    server.replies += [(500, 0, b"")] * 3
+    with pytest.raises(ConnectionError, match=r"not downloaded.*500"):
+        download(tmp_path, server.url, None)
+    assert {path.name for path in tmp_path.iterdir()} == {"log"}
+
+
+def test_download_of_what_is_not_there_is_not_repeated(tmp_path, server, no_waiting):
+    server.replies.append((404, 0, b""))
+    with pytest.raises(ValueError, match=r"404.*check the corpus' url"):
+        download(tmp_path, server.url, None)
+    assert len(server.requests) == 1

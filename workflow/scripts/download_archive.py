@@ -1,0 +1,12 @@
+"""Download one archive of Speech Commands."""
+
+from convexprune import corpus, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    corpus.download_archive(path=smk.output.archive, **smk.params.settings)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
