@@ -1,0 +1,187 @@
+"""The datasets: which recordings, with which labels and splits."""
+
+from types import SimpleNamespace
+
+import build_phonemes
+import build_speakers
+import build_words
+import numpy as np
+import pandas as pd
+import pytest
+from convexprune import corpus, datasets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def make_table(rows):
+    """A corpus table of (word, speaker, split), recordings of 10, 11, 12 ... samples end to end."""
+    table = pd.DataFrame(rows, columns=["word", "speaker", "split"])
+    table["path"] = [f"{index}.wav" for index in range(len(table))]
+    table["n_samples"] = 10 + np.arange(len(table))
+    table["offset"] = table["n_samples"].cumsum() - table["n_samples"]
+    return table[corpus.COLUMNS]
+
+
+WORDS = [
+    ("null", "007", "train"),
+    ("NaN", "007", "validation"),
+    ("_silence_", "", "test"),
+    ("NaN", "a", "test"),
+    ("NaN", "a", "train"),
+]
+
+
+def run(script, folder, settings=None, **tables):
+    """Run a script on tables written as CSV; return its dataset."""
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    script.main(
+        SimpleNamespace(
+            input=SimpleNamespace(**{name: folder / f"{name}.csv" for name in tables}),
+            output=SimpleNamespace(dataset=folder / "dataset.csv"),
+            params=SimpleNamespace(settings=settings),
+            log=[folder / "log"],
+        )
+    )
+    return datasets.read_dataset(folder / "dataset.csv")
+
+
+# Words
+
+
+def test_words_are_the_recordings_but_silence(tmp_path):
+    words = run(build_words, tmp_path, table=make_table(WORDS))
+    assert words.to_csv(index=False).splitlines() == [
+        "item,start,end,label,speaker,split",
+        "0.wav,0,10,null,007,train",
+        "1.wav,10,21,NaN,007,validation",
+        "3.wav,33,46,NaN,a,test",
+        "4.wav,46,60,NaN,a,train",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row for row in WORDS if row[2] != "test"], "the test split is empty"),
+        ([row for row in WORDS if row[2] == "train"], "the validation and test split is empty"),
+        ([row for row in WORDS if row[0] != "null"], r"at least 2 labels are needed, found \['NaN'\]"),
+        ([*WORDS, ("cat", "a", "test")], r"\['cat'\] have no recordings in the training split"),
+        ([("_silence_", "", "test")], "at least 2 labels are needed"),
+    ],
+)
+def test_words_without_what_training_needs_are_refused(rows, message):
+    with pytest.raises(ValueError, match=f"words: .*{message}"):
+        datasets.build_words(make_table(rows))
+
+
+# Speakers
+
+
+SETTINGS = {"min_files": 50, "test_share": 0.1, "validation_share": 0.1, "seed": 0}
+
+
+def speaker_table(counts):
+    """`counts[i]` training recordings of speaker i, and ten more of each that are not for training."""
+    rows = [("yes", f"s{index}", "train") for index, count in enumerate(counts) for _ in range(count)]
+    others = [("yes", f"s{index}", split) for index in range(len(counts)) for split in ("validation", "test")]
+    return make_table(others * 5 + rows)
+
+
+def test_speakers_have_the_papers_counts():
+    """388 speakers with more than 50 files, 43,474 files: 39,126 to train on and 4,348 to test."""
+    rng = np.random.default_rng(0)
+    counts = 51 + rng.multinomial(43_474 - 388 * 51, np.full(388, 1 / 388))
+    table = speaker_table([*counts, *[50] * 20])
+    speakers = datasets.build_speakers(table, **SETTINGS)
+    assert len(speakers) == 43_474 and speakers["label"].nunique() == 388
+    sizes = speakers["split"].value_counts().to_dict()
+    assert sizes["test"] == 4_348
+    assert sizes["train"] + sizes["validation"] == 39_126
+    assert sizes["validation"] == 3_913  # a tenth of these
+
+
+def test_speakers_are_drawn_from_training_recordings_alone(tmp_path):
+    table = speaker_table([51, 60, 50])
+    speakers = run(build_speakers, tmp_path, SETTINGS, table=table)
+    chosen = table[(table["split"] == "train") & table["speaker"].isin(["s0", "s1"])]
+    assert speakers["item"].tolist() == chosen["path"].tolist()  # in the corpus' order
+    assert speakers["start"].tolist() == chosen["offset"].tolist()
+    assert (speakers["end"] - speakers["start"]).tolist() == chosen["n_samples"].tolist()
+    assert (speakers["label"] == speakers["speaker"]).all()
+    assert speakers["label"].tolist() == chosen["speaker"].tolist()
+
+
+@settings(max_examples=30)
+@given(
+    counts=st.lists(st.integers(20, 60), min_size=2, max_size=6),
+    test_share=st.floats(0.1, 0.3),
+    validation_share=st.floats(0.1, 0.3),
+)
+def test_each_speaker_is_split_in_proportion(counts, test_share, validation_share):
+    speakers = datasets.build_speakers(
+        speaker_table(counts),
+        min_files=10,
+        test_share=test_share,
+        validation_share=validation_share,
+        seed=1,
+    )
+    sizes = pd.crosstab(speakers["label"], speakers["split"])
+    for index, count in enumerate(counts):
+        found = sizes.loc[f"s{index}"]
+        assert abs(found["test"] - test_share * count) < 2
+        assert abs(found["validation"] - validation_share * (count - found["test"])) < 2
+
+
+def test_the_seed_draws_the_speakers_splits():
+    table = speaker_table([60, 70])
+    first, again, other = (
+        datasets.build_speakers(table, **SETTINGS | {"seed": seed})["split"].tolist() for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("counts", "changes", "message"),
+    [
+        ([50, 50], {}, "nobody has more than min_files = 50"),
+        ([51, 50], {}, "at least 2 labels are needed.*lower min_files"),
+        (
+            [5] * 20,
+            {"min_files": 2, "test_share": 0.01},
+            "no test split can be drawn.*lower min_files, or ch",
+        ),
+        ([51, 51], {"validation_share": 0.01}, "no validation split can be drawn.*validation_share"),
+    ],
+)
+def test_speakers_that_cannot_be_split_are_refused(counts, changes, message):
+    with pytest.raises(ValueError, match=f"speakers: {message}"):
+        datasets.build_speakers(speaker_table(counts), **SETTINGS | changes)
+
+
+# Phonemes
+
+
+def phone_table(labels):
+    spans = [(f"{i}.wav", 100 * i, 100 * i + 50, label, "s", "validation") for i, label in enumerate(labels)]
+    return pd.DataFrame(spans, columns=corpus.ITEM_COLUMNS)
+
+
+def test_phonemes_are_the_frequent_phones_in_order(tmp_path):
+    labels = ["s", "E", "s", "{", "3`", "E", "s", "3`"]
+    phonemes = run(build_phonemes, tmp_path, {"min_count": 1}, phones=phone_table(labels))
+    assert phonemes["label"].tolist() == ["s", "E", "s", "3`", "E", "s", "3`"]
+    assert phonemes["item"].tolist() == [f"{i}.wav" for i in (0, 1, 2, 4, 5, 6, 7)]
+    assert phonemes["start"].tolist() == [0, 100, 200, 400, 500, 600, 700]
+
+
+def test_min_count_is_exceeded_not_met():
+    phones = phone_table(["a"] * 3 + ["b"] * 4 + ["c"] * 5)
+    assert set(datasets.build_phonemes(phones, min_count=3)["label"]) == {"b", "c"}
+    with pytest.raises(ValueError, match=r"1 labels .* min_count = 4 .*second most frequent has 4"):
+        datasets.build_phonemes(phones, min_count=4)
+
+
+def test_no_phones_at_all():
+    with pytest.raises(ValueError, match="phonemes: 0 labels"):
+        datasets.build_phonemes(phone_table([]), min_count=0)
