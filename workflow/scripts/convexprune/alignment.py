@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from convexprune.corpus import ITEM_COLUMNS, SAMPLING_RATE, SILENCE, open_samples
+from convexprune.corpus import ITEM_COLUMNS, SAMPLING_RATE, SILENCE, open_samples, read_table
 
 FAILURE_COLUMNS = ["item", "word", "reason"]
 
@@ -181,14 +181,14 @@ def _align_recording(task: tuple[Path, int, int, str]) -> list[Segment] | str:
 
 def align_words(
     samples_path: Path,
-    table: pd.DataFrame,
+    table_path: Path,
     *,
     aligner: str,
     split: str,
     max_failed_share: float,
     threads: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Align the recordings of one split of a corpus table, `threads` at a time.
+    """Align the recordings of one split of a corpus, `threads` at a time.
 
     Returns the phones (item, start, end, label, speaker, split; positions in the corpus) and the recordings
     that could not be aligned (item, word, reason), both in the corpus' order.
@@ -198,6 +198,7 @@ def align_words(
     """
     from tqdm import tqdm
 
+    table = read_table(table_path)
     rows = table[(table["split"] == split) & (table["word"] != SILENCE)]
     if rows.empty:
         raise ValueError(f"alignment: the corpus has no recordings in the {split} split")
