@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from itertools import cycle, zip_longest
@@ -31,7 +32,7 @@ SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
 CHOSEN = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markeredgecolor": "black"}
 POINT = {"linestyle": "none", "markersize": 3.5}
 HOLLOW = {"markerfacecolor": "white"}
-BEST = {"linestyle": "none", "marker": "*", "markersize": 8.5, "markeredgecolor": "black", "mew": 0.5}
+BEST = {"linestyle": "none", "marker": "*", "markersize": 8.5, "markeredgecolor": "black", "mew": 0.4}
 STYLE = {
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -50,6 +51,8 @@ STYLE = {
 }
 WIDTH = 3.6  # inches: a column of a two-column page; Figure 1 grows to the page's 7.2 with its panels
 PANELS = 4  # most panels side by side
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it tells of every table of a font it embeds
 
 
 def figure1(
@@ -186,7 +189,8 @@ def figure2(
             Line2D([], [], color="silver", label="best pruned model", **BEST),
             Line2D([], [], color="black", marker="o", label="full model", **POINT, **HOLLOW),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        title = "numbers: layers kept (the paper's + 1)"
+        figure.legend(handles=handles, title=title, loc="outside lower center", ncols=2)
         _label(ax, labels)
     return figure
 
@@ -218,7 +222,6 @@ def _label(ax: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
     ax.figure.draw_without_rendering()  # settles the layout, hence where the points are
     scale = 72 / ax.figure.dpi
     points = scale * ax.transData.transform([label[:2] for label in labels])
-    frame = scale * ax.get_window_extent().get_points()
     directions = np.exp(1j * np.pi / 4 * np.array([2, 1, 3, 0, 4, 6, 7, 5]))
     offsets = np.array([(r * d.real, r * d.imag) for r in (6.5, 10, 14) for d in directions])
     taken = [(x, y, 2.0, 2.0) for x, y in points]  # centre and half extent of markers, then of labels
@@ -226,23 +229,12 @@ def _label(ax: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
         half = np.array([0.32 * size * len(text), 0.42 * size])
         centres = point + offsets
         boxes = np.array(taken)
-        overlap = np.clip(half + boxes[:, 2:] - np.abs(centres[:, None] - boxes[None, :, :2]), 0, None).prod(
-            axis=-1
-        )
-        outside = ((centres - half < frame[0]) | (centres + half > frame[1])).any(axis=1)
-        cost = overlap.sum(axis=1) + 100 * outside + 0.3 * np.hypot(*offsets.T)
-        chosen = int(cost.argmin())
-        taken.append((*centres[chosen], *half))
-        ax.annotate(
-            text,
-            (x, y),
-            offsets[chosen],
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            size=size,
-            color=_mixed(colour, colour, "black"),
-        )
+        sides = half + boxes[:, 2:] - np.abs(centres[:, None] - boxes[:, :2])
+        covered = np.maximum(sides, 0).prod(axis=2).sum(axis=1)
+        best = (covered + 0.3 * np.hypot(*offsets.T)).argmin()
+        taken.append((*centres[best], *half))
+        form = {"ha": "center", "va": "center", "size": size, "color": _mixed(colour, colour, "black")}
+        ax.annotate(text, (x, y), offsets[best], textcoords="offset points", **form)
 
 
 def _in_percent(convexity: pd.DataFrame, average: str) -> pd.DataFrame:

@@ -16,7 +16,7 @@ ADDED = (
 AVERAGE = "average"
 
 FINETUNING = ("model", "task", "layers", "accuracy", "sigma", "training_time", "parameters")
-TIMING = ("model", "task", "layers", "ratio_median", "ratio_stderr")
+TIMING = ("model", "task", "layers", "ratio_median", "ratio_median_stderr")
 PLAN = ("model", "task", "layers", "full_layers")
 
 
@@ -28,8 +28,8 @@ def table1(
     The tables are those of results/README.md. Columns: `model`, then the paper's five of each task
     (`word_full` ... `speaker_inference_diff`), then those added here. Accuracies and their sigma and
     spread (standard deviation over seeds) are in %, differences are relative (`relative_change`), and
-    accuracies and training times are means over seeds. The inference difference comes from the median
-    of pruned / full, its standard error from the mean of the same ratios. What was not run is missing.
+    accuracies and training times are means over seeds. The inference difference comes from the ratio of
+    the median times (`ratio_median`), which shrugs off interruptions. What was not run is missing.
 
     As in the paper, the averages of the time differences are over all models, that of the accuracy
     differences leaves out the outliers (`outliers`).
@@ -108,7 +108,7 @@ def _task_columns(finetuning: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataF
             "pruned_sigma": 100 * pruned["sigma"],
             "full_spread": 100 * full["spread"],
             "pruned_spread": 100 * pruned["spread"],
-            "inference_stderr": 100 * times["ratio_stderr"],
+            "inference_stderr": 100 * times["ratio_median_stderr"],
         }
     )
 
@@ -122,8 +122,7 @@ NOTES = (
     "Full and pruned: test accuracy in % ± σ, the binomial standard error sqrt(p (1 - p) / n). With "
     "several seeds, their mean, and [in brackets] the standard deviation over seeds.",
     "Differences, of parameters too, are relative and in %: 100 (pruned - full) / full.",
-    "Inference: a random 1 s input, from the median ratio of pruned to full time; ± the standard error of "
-    "the mean ratio.",
+    "Inference: the change of the median time for a random 1 s input ± its standard error.",
     "* is an outlier, left out of the average: of five or more accuracy differences, one more than three "
     "interquartile ranges outside the quartiles.",
 )
