@@ -80,13 +80,17 @@ def graph_convexity(
     points, groups = _checked(representations, labels, n_neighbors)
     threads = threads or kernels.available_threads()
     graph = neighbour_graph(*nearest_neighbours(points, n_neighbors, threads=threads))
+    classes = np.empty(len(points), np.int64)
+    for number, members in enumerate(groups.values()):
+        classes[members] = number
+    shares, out_of_reach = inside_shares(graph, classes, np.arange(len(points)), threads=threads)
     per_class = {}
     for label, members in groups.items():
         if len(members) == 1:
             per_class[label] = ClassConvexity(np.nan, np.nan, 1, 0, 0)
             continue
-        shares, unreachable = inside_shares(graph, members, members, threads=threads)
-        means = shares / (len(members) - 1)
+        means = shares[members] / (len(members) - 1)
+        unreachable = out_of_reach[members]
         per_class[label] = ClassConvexity(
             score=float(means.mean()),
             stderr=_jackknife(means),
