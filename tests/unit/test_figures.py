@@ -26,7 +26,7 @@ def convexity_of(layers, states=STATES, datasets=("words", "speakers", "phonemes
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         [
-            {"model": model, "state": state, "dataset": dataset, "layers": k, "n_classes": 10, "chance": 0.2}
+            {"model": model, "state": state, "dataset": dataset, "layers": k, "chance": 0.2}
             for (model, full), state, dataset in product(layers.items(), states, datasets)
             for k in range(full + 1)
         ]
@@ -119,8 +119,8 @@ def test_one_row_without_large_models_and_more_rows_for_many():
 def test_every_curve_is_drawn_as_its_dataset_and_state(average):
     layers = {"small": 6, "tiny": 4}
     table, figure = draw1(layers, average)
-    columns = {"pair": ("score", "stderr", 20), "class": ("class_score", "class_stderr", 10)}
-    score, stderr, chance = columns[average]
+    columns = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
+    score, stderr = columns[average]
     dashes = {}
     for model, full in layers.items():
         ax = panel_of(figure, model)
@@ -134,7 +134,7 @@ def test_every_curve_is_drawn_as_its_dataset_and_state(average):
             low, high = 100 * (rows[score] - rows[stderr]), 100 * (rows[score] + rows[stderr])
             bands = (band.get_datalim(ax.transData) for band in ax.collections)
             assert any(np.allclose([band.y0, band.y1], [low.min(), high.max()]) for band in bands)
-        flat = [line for line in ax.get_lines() if np.allclose([*line.get_ydata(), chance], chance)]
+        flat = [line for line in ax.get_lines() if np.allclose([*line.get_ydata(), 20], 20)]
         assert len([line for line in flat if len(line.get_ydata())]) == 3
         assert ax.get_xlim()[0] < 0 < full < ax.get_xlim()[1]
     assert all(len(found) == 1 for found in dashes.values())

@@ -242,8 +242,8 @@ def _in_percent(convexity: pd.DataFrame, average: str) -> pd.DataFrame:
     if average not in SCORES:
         raise ValueError(f"average must be one of {sorted(SCORES)}, not {average!r}")
     score, stderr = SCORES[average]
-    chance = convexity["chance"] if average == "pair" else 1 / convexity["n_classes"]
-    return convexity.assign(score=100 * convexity[score], stderr=100 * convexity[stderr], chance=100 * chance)
+    columns = {"score": score, "stderr": stderr, "chance": "chance"}
+    return convexity.assign(**{name: 100 * convexity[column] for name, column in columns.items()})
 
 
 def _mixed(*colours: str) -> tuple[float, ...]:
