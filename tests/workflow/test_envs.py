@@ -18,7 +18,9 @@ def lock(root) -> dict[str, str]:
 
 
 def environment(path: Path) -> dict[str, str]:
-    pip = next(item["pip"] for item in yaml.safe_load(path.read_text())["dependencies"] if isinstance(item, dict))
+    pip = next(
+        item["pip"] for item in yaml.safe_load(path.read_text())["dependencies"] if isinstance(item, dict)
+    )
     return {name.lower().replace("_", "-"): version for name, version in (pin.split("==") for pin in pip)}
 
 
@@ -43,7 +45,9 @@ def third_party(path: Path, library: Path, depth: int, seen: set[Path]) -> set[s
     found = set()
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "convexprune":
-            names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+            names = (
+                [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+            )
             for name in names:
                 module = library / f"{name}.py"
                 if module.exists():

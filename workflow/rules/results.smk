@@ -24,7 +24,7 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS), "sizes": SIZES},
+        settings={"models": list(MODELS)},
     script:
         "../scripts/make_table1.py"
 
@@ -79,7 +79,7 @@ rule draw_figure2:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "models": config["sweep"].get("words", {}).get("models", []),
+            "models": config["sweep"].get("words", {}).get("models"),
             "task": "words",
         },
     script:

@@ -1,0 +1,121 @@
+"""The real graph, from speech synthesis to Table 1, on the least data that makes sense."""
+
+import json
+import shutil
+
+import h5py
+import pandas as pd
+import pytest
+
+RESULTS = "results/small"
+
+
+@pytest.fixture(scope="module")
+def finished(workflow, root):
+    shutil.copy(root / "tests/workflow/small.yaml", workflow.directory)
+    result = workflow.run("--cores", "2", "--configfile", "small.yaml")
+    assert result.returncode == 0, result.stderr[-5000:]
+    return workflow
+
+
+def read(finished, name):
+    return pd.read_csv(finished.directory / RESULTS / name)
+
+
+def test_table_1_has_a_row_a_model_and_its_average(finished):
+    table = read(finished, "table1.csv")
+    assert table.model.tolist() == ["hubert-tiny", "wav2vec2-tiny", "average"]
+    columns = [f"{task}_{kind}" for task in ("word", "speaker") for kind in ("full", "pruned", "acc_diff")]
+    assert table.loc[:1, columns].notna().all(axis=None)
+    assert "hubert-tiny" in (finished.directory / RESULTS / "table1.md").read_text()
+    assert r"\toprule" in (finished.directory / RESULTS / "table1.tex").read_text()
+
+
+def test_every_model_state_dataset_and_layer_is_scored(finished):
+    convexity = read(finished, "convexity.csv")
+    expected = {
+        (model, state, dataset, layers)
+        for model in ("hubert-tiny", "wav2vec2-tiny")
+        for dataset in ("words", "speakers", "phonemes")
+        for state in ("pretrained", "words", "speakers", *(["untrained"] if dataset == "words" else []))
+        for layers in (0, 1, 2)
+    }
+    found = list(convexity[["model", "state", "dataset", "layers"]].itertuples(index=False, name=None))
+    assert set(found) == expected
+    assert len(found) == len(expected)
+    assert convexity.score.between(0, 1).all()
+    assert (convexity.stderr > 0).all()
+
+
+def test_the_plan_decides_what_is_trained(finished):
+    plan = read(finished, "plan.csv").set_index(["model", "task"])
+    assert plan.loc[("wav2vec2-tiny", "words"), "rule"] == "explicit"
+    assert plan.loc[("hubert-tiny", "words"), "rule"] == "tolerance"
+    runs = read(finished, "finetuning.csv").groupby(["model", "task"]).layers.agg(set)
+    for key, layers in plan.layers.items():
+        swept = {0} if key == ("hubert-tiny", "words") else set()
+        assert runs[key] == {2, layers} | swept
+
+
+def test_metrics_trace_where_numbers_come_from(finished):
+    folder = finished.directory / RESULTS / "finetuned/hubert-tiny/words/2/0"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert metrics["accuracy"] == pytest.approx((predictions.label == predictions.predicted).mean())
+    assert metrics["n_test"] == len(predictions) == 4 * 3 * 2
+    provenance = json.loads((finished.directory / RESULTS / "models/hubert-tiny/provenance.json").read_text())
+    assert metrics["base"]["fingerprint"] == provenance["fingerprint"]
+    assert {"torch", "transformers"} <= set(metrics["versions"])
+
+
+def test_test_speakers_are_strangers_to_the_models(finished):
+    words = read(finished, "datasets/words.csv")
+    speakers = words.groupby("split").speaker.agg(set)
+    assert not speakers["train"] & speakers["validation"]
+    assert not speakers["train"] & speakers["test"]
+
+
+def test_embeddings_are_complete_and_named(finished):
+    with h5py.File(finished.directory / RESULTS / "embeddings/hubert-tiny/words/phonemes.h5") as file:
+        assert file.attrs["complete"]
+        assert file["hidden_states"].shape[0] == 3
+        assert file["hidden_states"].shape[1] == len(file["labels"])
+
+
+def test_figures_are_drawn(finished):
+    for figure in ("figure1", "figure2"):
+        assert (finished.directory / RESULTS / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
+        assert (finished.directory / RESULTS / f"figures/{figure}.png").stat().st_size > 10_000
+
+
+def test_run_again_has_nothing_to_do(finished):
+    result = finished.run("--cores", "2", "--configfile", "small.yaml")
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stderr + result.stdout
+
+
+def test_a_pruned_learning_rate_retrains_pruned_models_only(finished):
+    config = (finished.directory / "small.yaml").read_text()
+    changed = config.replace("words: {full: 1.0e-3, pruned: 1.0e-3}", "words: {full: 1.0e-3, pruned: 2.0e-3}")
+    assert changed != config
+    (finished.directory / "changed.yaml").write_text(changed)
+    result = finished.run("--dry-run", "--configfile", "changed.yaml")
+    assert result.returncode == 0, result.stderr
+    planned = result.stdout + result.stderr
+    trained = {
+        line.split("finetuned/")[1].split("/model.")[0]
+        for line in planned.splitlines()
+        if "output: results/small/finetuned/" in line
+    }
+    plan = read(finished, "plan.csv").set_index(["model", "task"]).layers
+    pruned = {f"{model}/words/{plan[model, 'words']}/0" for model in ("hubert-tiny", "wav2vec2-tiny")}
+    assert trained == {layers for layers in pruned | {"hubert-tiny/words/0/0"} if "/2/" not in layers}
+
+
+def test_an_edited_library_module_runs_its_stage_again(finished):
+    module = finished.directory / "workflow/scripts/convexprune/figures.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    result = finished.run("--dry-run", "--quiet", "rules", "--configfile", "small.yaml")
+    planned = result.stdout + result.stderr
+    assert "draw_figure1" in planned
+    assert "finetune" not in planned
