@@ -46,13 +46,13 @@ class TimedEspeak(synthesis.Espeak):
 
     def time(self, word):
         self.starts = []
-        spoken = resample_poly(self.say(word).astype(float), 320, 441)
+        spoken = resample_poly(self.say(word, pitch=50, rate=150).astype(float), 320, 441)
         return spoken, self.starts
 
 
 def speak(variant):
     """[(word, clip, start of each phone)] in one voice: each word after 0.3 s, in noise at -60 dB."""
-    espeak = TimedEspeak(f"en-us+{variant}", pitch=50, rate=150, seed=1)
+    espeak = TimedEspeak(f"en-us+{variant}", seed=1)
     rng = np.random.default_rng(0)
     result = []
     for word in WORDS:

@@ -312,14 +312,14 @@ def test_a_table_becomes_a_corpus(tmp_path):
         tmp_path,
         "\ufeffspeaker, word, path, split, remark\n"  # a byte order mark, spaces, another order, one more
         '007, null, audio/one.wav, train, "a, b"\n'
-        "NaN,NaN,two.flac,validation,\n"
+        "010,NaN,two.flac,validation,\n"
         f"1.0,go back ,{tmp_path / 'three.wav'},test,\n",
     )
     assert_same(
         stored(output),
         {
             "audio/one.wav": ("null", "007", "train", noise(1)),
-            "two.flac": ("NaN", "NaN", "validation", noise(2, 20_000)),
+            "two.flac": ("NaN", "010", "validation", noise(2, 20_000)),
             str(tmp_path / "three.wav"): ("go back", "1.0", "test", noise(3)),
         },
     )

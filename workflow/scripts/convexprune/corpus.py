@@ -309,7 +309,7 @@ def ingest_table(
 def read_user_table(csv_path: Path) -> pd.DataFrame:
     """The user's CSV as stripped strings: path, word, speaker and, if it is there, split."""
     try:
-        table = read_csv(csv_path, encoding="utf-8-sig", skipinitialspace=True, index_col=False)
+        table = read_csv(csv_path, skipinitialspace=True, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{csv_path} is not a CSV file in UTF-8 ({error})") from error
     table.columns = table.columns.str.strip()

@@ -1,7 +1,8 @@
 """An offline stand-in for Speech Commands: its words spoken by espeak-ng, in archives of the same layout.
 
 A speaker is an espeak-ng voice variant with an accent, a pitch and a speaking rate. The takes of one word
-differ as natural ones do (espeak-ng varies its source signal), and in gain, onset and background noise.
+differ a little in pitch and rate, since some voices repeat a word to the last sample, and in gain, onset and
+background noise.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ ACCENTS = (
 )
 PITCHES = (35, 75)  # espeak's units; a factor of about 1.5 in fundamental frequency
 RATES = (140, 185)  # words a minute; slower speech passes one second
+PITCH_STEPS, RATE_STEPS = 3, 6  # how far a take strays from its speaker's
 
 PEAKS_DBFS = (-16.0, -3.0)
 NOISE_DBFS = (-70.0, -50.0)
@@ -97,7 +99,7 @@ class Espeak:
     fresh process, and let it say its words in a fixed order.
     """
 
-    def __init__(self, voice: str, pitch: int, rate: int, seed: int) -> None:
+    def __init__(self, voice: str, seed: int) -> None:
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         synchronous, phoneme_events, dont_exit = 2, 0x0001, 0x8000
         data = espeakng_loader.get_data_path().encode()
@@ -106,9 +108,6 @@ class Espeak:
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise RuntimeError(f"espeak-ng has no voice {voice}")
-        rate_parameter, pitch_parameter = 1, 3
-        self.library.espeak_SetParameter(rate_parameter, rate, 0)
-        self.library.espeak_SetParameter(pitch_parameter, pitch, 0)
 
         callback_type = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -123,8 +122,11 @@ class Espeak:
             self._blocks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         return 0
 
-    def say(self, word: str) -> np.ndarray:
+    def say(self, word: str, pitch: int, rate: int) -> np.ndarray:
         """Speak `word`: int16 samples at 22.05 kHz, with silence before and after."""
+        rate_parameter, pitch_parameter = 1, 3
+        self.library.espeak_SetParameter(rate_parameter, rate, 0)
+        self.library.espeak_SetParameter(pitch_parameter, pitch, 0)
         self._blocks.clear()
         text = word.encode()
         by_character, utf8 = 1, 1
@@ -185,12 +187,14 @@ def record(spoken: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def speak(speaker: Speaker, words: Sequence[str], takes: int) -> list[Take]:
     """All takes of one speaker. Must run in a fresh process (see Espeak)."""
-    espeak = Espeak(f"{speaker.accent}+{speaker.variant}", speaker.pitch, speaker.rate, speaker.seed)
+    espeak = Espeak(f"{speaker.accent}+{speaker.variant}", speaker.seed)
     rng = np.random.default_rng(speaker.seed)
     result = []
     for word in words:
         for number in range(takes):
-            spoken = trim(resample_poly(espeak.say(word).astype(np.float64), 320, 441))
+            pitch = speaker.pitch + int(rng.integers(-PITCH_STEPS, PITCH_STEPS + 1))
+            rate = speaker.rate + int(rng.integers(-RATE_STEPS, RATE_STEPS + 1))
+            spoken = trim(resample_poly(espeak.say(word, pitch, rate).astype(np.float64), 320, 441))
             if len(spoken) > CLIP_SAMPLES:
                 raise ValueError(
                     f"words: '{word}' takes {len(spoken) / SAMPLING_RATE:.2f} s in the voice "
