@@ -196,7 +196,7 @@ GOOD = train_files() | lists(VALIDATION, TESTING)
         (GOOD | {"./bed/dddddddd_nohash_0.wav": b"RIFF broken"}, "bed/dddddddd_nohash_0.wav not a readable"),
         (GOOD | {"./bed/dddddddd_nohash_0.wav": wav(noise(1)[:0])}, "bed/dddddddd_nohash_0.wav holds no"),
         (GOOD | {"./bed/no speaker.wav": wav(noise(1))}, "bed/no speaker.wav is not named"),
-        (GOOD | lists(VALIDATION, []), "1 recordings come twice .* yes/cccccccc_nohash_0.wav"),
+        (GOOD | lists(VALIDATION, []), "1 recordings come twice, such as yes/cccccccc_nohash_0.wav"),
     ],
 )
 def test_a_bad_train_archive_is_named(tmp_path, test_archive, files, message):

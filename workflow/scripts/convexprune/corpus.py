@@ -236,8 +236,8 @@ def ingest_archives(
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
         if repeated := repeated_paths(writer.rows):
             raise ValueError(
-                f"{train}, {test}: {len(repeated)} recordings come twice and are not in testing_list.txt, "
-                f"such as {repeated[0]}"
+                f"{train}, {test}: {len(repeated)} recordings come twice, such as {repeated[0]}; those of "
+                "the test archive must be in testing_list.txt and not in validation_list.txt"
             )
 
 
