@@ -1,0 +1,20 @@
+"""Pretrain a small encoder on the corpus' training split."""
+
+from pathlib import Path
+
+from convexprune import pretraining, provenance
+
+
+def main(smk) -> None:
+    provenance.start_log(smk.log[0])
+    pretraining.pretrain(
+        Path(smk.output.weights).parent,
+        samples=smk.input.samples,
+        table=smk.input.table,
+        settings=smk.params.settings,
+        threads=smk.threads,
+    )
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
