@@ -10,6 +10,7 @@ from itertools import cycle, zip_longest
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -18,9 +19,10 @@ from matplotlib.patches import Patch
 
 from convexprune import provenance
 
-# Colours that stay apart in every common colour blindness (Okabe and Ito, "Color universal design").
-DATASETS = {"words": "#0072B2", "speakers": "#D55E00", "phonemes": "#009E73"}
-MODELS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#666666")
+# Colours that stay apart in every common colour blindness.
+BLUE, ORANGE, GREEN, RED, PINK, *_, GREY, _, SKY = seaborn.color_palette("colorblind").as_hex()
+DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}
+MODELS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 MARKERS = "osD^vPXp"  # one more than colours, so that a pair of both repeats late
 STATES = {  # state -> name in the legend, line style, line width
     "pretrained": ("pretrained", "-", 1.3),
