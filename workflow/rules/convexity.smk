@@ -49,7 +49,9 @@ def get_plan_settings(wildcards):
 
 rule score_convexity:
     input:
-        code=library("convexity", "embeddings", "provenance"),
+        code=library(
+            "convexity", "neighbours", "paths", "kernels", "embeddings", "provenance"
+        ),
         embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
     output:
         scores="<results>/convexity/{model}/{state}/{dataset}.csv",

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1e150  # the squares of larger coordinates overflow
+
 
 @dataclass(frozen=True)
 class ClassConvexity:
-    """The convexity of one class; `score` is NaN for a class of one member, which has no pairs."""
+    """The convexity of one class; its score and errors are NaN if it has one member and so no pairs."""
 
     score: float
     stderr: float
+    sampling_stderr: float
     n_items: int
     n_pairs: int
     n_unreachable: int
@@ -40,18 +43,24 @@ class ClassConvexity:
 
 @dataclass(frozen=True)
 class Convexity:
-    """Graph convexity of labelled points; every score lies in [0, 1].
+    """Graph convexity of labelled points; all scores lie in [0, 1].
 
-    score: mean over all ordered pairs of all classes; class_score: mean of the class means.
-    stderr, class_stderr: their standard errors, see `graph_convexity`.
-    chance: 1 / number of classes with pairs, what balanced classes without structure would score.
+    score: the mean over all ordered pairs of all classes; class_score: the mean of the means of the classes.
+    stderr, class_stderr: their standard errors as estimates for other points drawn from the same classes.
+    sampling_stderr, class_sampling_stderr: their standard errors as estimates of the scores from all sources;
+        0 unless sources were sampled. The interval of 95 % is 1.96 times as wide to either side.
+    chance: 1 / number of classes with pairs: what balanced classes without any structure would score.
+    n_items, n_classes, n_pairs: all points, the classes with pairs, their ordered pairs.
+    n_unreachable: pairs without a path, which count as 0.
     per_class: by label, in the order in which the labels first appear.
     """
 
     score: float
     stderr: float
+    sampling_stderr: float
     class_score: float
     class_stderr: float
+    class_sampling_stderr: float
     chance: float
     n_items: int
     n_classes: int
@@ -65,66 +74,94 @@ def graph_convexity(
     labels: Iterable[Hashable],
     n_neighbors: int = 10,
     *,
+    n_sources: int | None = None,
+    seed: int = 0,
     threads: int | None = None,
+    device: str | None = None,
 ) -> Convexity:
-    """The graph convexity of `representations` (N, D) under `labels` (N, any hashables), over all pairs.
+    """The graph convexity of `representations` (N, D), real numbers, under `labels` (N), any hashables.
 
-    `threads`: the number of threads, by default all cores of this process; the result does not depend on it.
+    All pairs are scored, exactly. With `n_sources` (at least 2), the pairs of so many points of each class,
+    drawn by `seed` without replacement, with all points of their class: an unbiased estimate for large N.
+    Time grows as N^2 D for the neighbours and as sources times N for the paths; memory as N.
+    `threads`: by default all cores of this process. `device`: None, or a device of torch that computes the
+    products of the neighbour search. Neither changes a bit of the result. Where several shortest paths tie,
+    the one with the fewest vertices outside the class counts (see `paths.inside_shares`).
 
-    The standard errors take the points of a class as the independent units, since a point's pairs are not
-    independent of each other: they are those of the delete-one jackknife, where a point left out takes its
-    pairs with it but remains a vertex of other paths. Classes and their sizes are taken as given.
+    The standard errors take points as the independent units, since the pairs of a point are not independent
+    of each other: they are those of the delete-one jackknife, where a point left out takes its pairs with it
+    but remains a vertex of other paths. Classes and their sizes are taken as given.
 
-    Raises ValueError for input that has no score.
+    A class of one member has no pairs and is left out with a warning. Raises ValueError if `representations`
+    are not numbers of shape (N, D), are not finite, or are not as many as the labels; unless
+    1 <= n_neighbors < N; and if no class has two members.
     """
-    points, groups = _checked(representations, labels, n_neighbors)
+    points, members = _checked(representations, labels, n_neighbors, n_sources)
     threads = threads or kernels.available_threads()
-    graph = neighbour_graph(*nearest_neighbours(points, n_neighbors, threads=threads))
+    graph = neighbour_graph(*nearest_neighbours(points, n_neighbors, threads=threads, device=device))
+    rng = np.random.default_rng(seed)
+    sources = [
+        of_class
+        if n_sources is None or len(of_class) <= n_sources
+        else rng.choice(of_class, n_sources, False)
+        for of_class in members.values()
+    ]
     classes = np.empty(len(points), np.int64)
-    for number, members in enumerate(groups.values()):
-        classes[members] = number
-    shares, out_of_reach = inside_shares(graph, classes, np.arange(len(points)), threads=threads)
-    per_class = {}
-    for label, members in groups.items():
-        if len(members) == 1:
-            per_class[label] = ClassConvexity(np.nan, np.nan, 1, 0, 0)
-            continue
-        means = shares[members] / (len(members) - 1)
-        unreachable = out_of_reach[members]
-        per_class[label] = ClassConvexity(
-            score=float(means.mean()),
-            stderr=_jackknife(means),
-            n_items=len(members),
-            n_pairs=len(members) * (len(members) - 1),
-            n_unreachable=int(unreachable.sum()),
-        )
+    for number, of_class in enumerate(members.values()):
+        classes[of_class] = number
+    sums, unreachable = inside_shares(graph, classes, np.concatenate(sources), threads=threads)
+    ends = np.cumsum([len(of_class) for of_class in sources])[:-1]
+    per_class = {
+        label: _class_convexity(of_class, sums_of_class, unreachable)
+        for (label, of_class), sums_of_class in zip(members.items(), np.split(sums, ends), strict=True)
+    }
     return _overall(per_class)
 
 
-def _jackknife(means: np.ndarray) -> float:
-    """The standard error of the mean over all pairs of n points, from the mean of each point's pairs.
+def _class_convexity(members: np.ndarray, sums: np.ndarray, unreachable: np.ndarray) -> ClassConvexity:
+    """From the sums of the shares of all or some of the members: U-statistic theory for means over pairs.
 
-    Deleting a point moves the score by 2 (its mean - the score) / (n - 2): the delete-one jackknife in closed
-    form. Two points have one pair and show no spread: the widest that a share of that mean can have stands
-    in for it.
+    Deleting a point moves the score by 2 (the point's mean - the score) / (n - 2), which gives the jackknife in
+    closed form. Two points have one pair, which shows no spread: the widest that shares of that mean can have
+    stands in for it.
     """
-    n = len(means)
+    n, n_sources = len(members), len(sums)
+    if n == 1:
+        return ClassConvexity(np.nan, np.nan, np.nan, 1, 0, 0)
+    means = sums / (n - 1)
+    score = means.mean()
+    variance = means.var(ddof=1)
     if n == 2:
-        return float(np.sqrt(means[0] * (1 - means[0])))
-    return float(2 * (n - 1) / (n - 2) * np.sqrt(means.var(ddof=1) / n))
+        jackknife = score * (1 - score)
+    else:
+        jackknife = (2 * (n - 1) / (n - 2)) ** 2 * variance / n
+    sampling = variance / n_sources * (1 - n_sources / n)
+    return ClassConvexity(
+        score=float(score),
+        stderr=float(np.sqrt(jackknife + sampling)),
+        sampling_stderr=float(np.sqrt(sampling)),
+        n_items=n,
+        n_pairs=n * (n - 1),
+        n_unreachable=int(unreachable[members].sum()),
+    )
 
 
 def _overall(per_class: dict[Hashable, ClassConvexity]) -> Convexity:
     scored = [entry for entry in per_class.values() if entry.n_pairs]
     scores = np.array([entry.score for entry in scored])
-    errors = np.array([entry.stderr for entry in scored])
+    errors = np.array([(entry.stderr, entry.sampling_stderr) for entry in scored])
     pairs = np.array([entry.n_pairs for entry in scored])
-    weights = pairs / pairs.sum()
+    by_pairs = pairs / pairs.sum()
+    by_class = np.full(len(scored), 1 / len(scored))
+    stderr, sampling_stderr = np.linalg.norm(by_pairs[:, None] * errors, axis=0)
+    class_stderr, class_sampling_stderr = np.linalg.norm(by_class[:, None] * errors, axis=0)
     return Convexity(
-        score=float(weights @ scores),
-        stderr=float(np.linalg.norm(weights * errors)),
-        class_score=float(scores.mean()),
-        class_stderr=float(np.linalg.norm(errors) / len(errors)),
+        score=float(by_pairs @ scores),
+        stderr=float(stderr),
+        sampling_stderr=float(sampling_stderr),
+        class_score=float(by_class @ scores),
+        class_stderr=float(class_stderr),
+        class_sampling_stderr=float(class_sampling_stderr),
         chance=1 / len(scored),
         n_items=sum(entry.n_items for entry in per_class.values()),
         n_classes=len(scored),
@@ -135,38 +172,40 @@ def _overall(per_class: dict[Hashable, ClassConvexity]) -> Convexity:
 
 
 def _checked(
-    representations: np.ndarray, labels: Iterable[Hashable], n_neighbors: int
+    representations: np.ndarray, labels: Iterable[Hashable], n_neighbors: int, n_sources: int | None
 ) -> tuple[np.ndarray, dict[Hashable, np.ndarray]]:
-    """The points as a C-contiguous float array and the indices of the members of each class."""
+    """The points, contiguous and float32 or float64, and the indices of the members of each class."""
     points = np.asarray(representations)
-    if points.ndim != 2 or points.dtype.kind not in "fiub":
+    if points.ndim != 2 or points.shape[1] == 0 or points.dtype.kind not in "fiub":
         raise ValueError(
-            "representations must be a numeric array of shape (points, dimensions), "
+            "representations must be real numbers of shape (points, dimensions), "
             f"not {points.dtype} of shape {points.shape}"
         )
-    if points.dtype not in (np.float32, np.float64):
-        points = points.astype(np.float64)
-    points = np.ascontiguousarray(points)
+    points = np.ascontiguousarray(points, np.float32 if points.dtype == np.float32 else np.float64)
     labels = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
     if len(labels) != len(points):
-        raise ValueError(f"{len(points)} representations but {len(labels)} labels")
-    finite = np.isfinite(points).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"{np.count_nonzero(~finite)} of {len(points)} representations hold NaN or infinite values, "
-            f"the first in row {int(np.argmin(finite))}"
-        )
+        raise ValueError(f"{len(points)} representations, but {len(labels)} labels")
     if not 1 <= n_neighbors < len(points):
         raise ValueError(
-            f"n_neighbors is {n_neighbors}, but must be from 1 to {len(points) - 1}: "
-            f"there are {len(points)} points"
+            f"n_neighbors is {n_neighbors}, but with {len(points)} points it must be from 1 to {len(points) - 1}"
         )
-    groups: dict[Hashable, list[int]] = {}
+    if n_sources is not None and n_sources < 2:
+        raise ValueError(f"n_sources is {n_sources}, but it takes at least 2 to estimate an error")
+    sizes = np.maximum(points.max(axis=1), -points.min(axis=1))
+    if (bad := ~(sizes <= LARGEST)).any():
+        raise ValueError(
+            f"{bad.sum()} of {len(points)} representations have values that are NaN, infinite or beyond "
+            f"{LARGEST:g}, the first in row {bad.argmax()}"
+        )
+    members: dict[Hashable, list[int]] = {}
     for index, label in enumerate(labels):
-        groups.setdefault(label, []).append(index)
-    if len(groups) == len(points):
+        members.setdefault(label, []).append(index)
+    alone = [label for label, of_class in members.items() if len(of_class) == 1]
+    if len(alone) == len(members):
         raise ValueError("every class has one member: there are no pairs to score")
-    return points, {label: np.array(members) for label, members in groups.items()}
+    if alone:
+        log.warning("left out, since a class of one member has no pairs: %s", alone)
+    return points, {label: np.array(of_class) for label, of_class in members.items()}
 
 
 def score_layers(

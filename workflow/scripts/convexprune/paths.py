@@ -39,14 +39,15 @@ def inside_shares(
     The share of a path is the part of its interior vertices that are of the class: 1 where it has none. Of
     several shortest paths the one with the fewest vertices outside the class counts, and of those the one
     with the fewest vertices. Before lengths are added up and compared, each edge is rounded to 2^-46 of the
-    diameter of its component or finer (where paths have more than 125 interior vertices, every doubling of
-    that costs two bits).
+    diameter of its component or finer (where paths have more than 125 interior vertices, each doubling of
+    that costs two bits); on points with whole coordinates, lengths that are whole multiples of one another
+    remain so, and all ties are found.
 
-    `classes` (N,) are integers. Returns, for each source, the sum (float64) and the number of points of its
-    class that no path reaches. Neither depends on the number of threads.
+    `classes` (N,) are integers. Returns the sum (float64) of each source, and for every point (N,) the number
+    of points of its class that no path reaches. Neither depends on the number of threads.
     """
     N = len(classes)
-    matrix = csr_array((graph.lengths, graph.targets, graph.starts.astype(np.int32)), shape=(N, N))
+    matrix = csr_array((graph.lengths, graph.targets, graph.starts), shape=(N, N))
     component = csgraph.connected_components(matrix, directed=False)[1]
     # only points of one class and component are joined by a path
     _, group, sizes = np.unique(
@@ -66,7 +67,7 @@ def inside_shares(
     bits = min(FIRST_BITS, N.bit_length())
     while not _run(_problem(matrix, component, group, bits), starting, sums, threads):
         bits += 3
-    return sums[place[sources]], unreachable[sources]
+    return sums[place[sources]], unreachable
 
 
 class _Problem(NamedTuple):
@@ -82,18 +83,37 @@ class _Problem(NamedTuple):
 
 
 def _problem(matrix: csr_array, component: np.ndarray, group: np.ndarray, bits: int) -> _Problem:
-    # No shortest path is longer than twice the way from one vertex to its farthest. Units are powers of two,
-    # so that lengths which are whole numbers of them are not rounded.
+    # No shortest path is longer than twice the way from one vertex to its farthest. The units are powers of
+    # two, so that whole lengths are not rounded.
     roots = np.unique(component, return_index=True)[1]
     farthest = np.zeros(len(roots))
     np.maximum.at(farthest, component, csgraph.dijkstra(matrix, indices=roots, min_only=True))
     length_bits = KEY_BITS - 1 - 2 * bits
     exponent = length_bits - 1 - np.frexp(farthest)[1]
     sources = np.repeat(component, np.diff(matrix.indptr))
-    edges = np.rint(np.ldexp(matrix.data, exponent[sources])).astype(np.int64) << (2 * bits)
+    multiples, bases = _whole_multiples(matrix.data)
+    edges = multiples * np.rint(np.ldexp(bases, exponent[sources])).astype(np.int64) << (2 * bits)
     members = np.argsort(group, kind="stable")
     first = np.searchsorted(group[members], np.arange(group.max() + 2))
     return _Problem(matrix.indptr.astype(np.int64), matrix.indices, edges, group, members, first, bits)
+
+
+def _whole_multiples(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths as whole multiples of others: (multiples, bases), all 1 unless every squared length is whole.
+
+    The square roots of numbers without square divisors are linearly independent over the whole numbers: sums
+    of such lengths are equal if and only if they hold each base as often. Prime factors below 40 are looked
+    for: edges that are multiples of each other by a larger one hardly meet in a graph of neighbours.
+    """
+    squares = np.rint(lengths**2)
+    multiples = np.ones(len(lengths), np.int64)
+    if not np.array_equal(np.sqrt(squares), lengths):
+        return multiples, lengths
+    for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37):
+        while (divisible := (squares > 0) & (squares % prime**2 == 0)).any():
+            squares[divisible] /= prime**2
+            multiples[divisible] *= prime
+    return multiples, np.sqrt(squares)
 
 
 def _run(problem: _Problem, sources: np.ndarray, sums: np.ndarray, threads: int) -> bool:
