@@ -31,10 +31,18 @@ UNREACHED = 1 << KEY_BITS
 FIRST_BITS = 7  # of each count: enough for paths of up to 125 interior vertices
 
 
+class Shares(NamedTuple):
+    """What `inside_shares` finds from S sources among N points."""
+
+    sums: np.ndarray  # (S,) the sum of the shares of the paths from each source
+    unreachable: np.ndarray  # (N,) the number of points of its class that no path joins to each point
+    influence: np.ndarray  # (N, W) how far each point, as an interior vertex, moves the weighted sums
+
+
 def inside_shares(
-    graph: Graph, classes: np.ndarray, sources: np.ndarray, *, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of the shares of the shortest paths from each of the `sources` to all others of its class.
+    graph: Graph, classes: np.ndarray, sources: np.ndarray, weights: np.ndarray, *, threads: int = 1
+) -> Shares:
+    """What share of the shortest paths from the `sources` to all others of their class lies inside the class.
 
     The share of a path is the part of its interior vertices that are of the class: 1 where it has none. Of
     several shortest paths the one with the fewest vertices outside the class counts, and of those the one
@@ -43,8 +51,11 @@ def inside_shares(
     that costs two bits); on points with whole coordinates, lengths that are whole multiples of one another
     remain so, and all ties are found.
 
-    `classes` (N,) are integers. Returns the sum (float64) of each source, and for every point (N,) the number
-    of points of its class that no path reaches. Neither depends on the number of threads.
+    An interior vertex moves the share of its path by (1 if it is of the class, else 0, less what was to be
+    expected of it: the part of its neighbours that are) / (interior vertices of the path). Its influence is
+    the sum of that over all paths, times the `weights` (S, W) of their sources.
+
+    `classes` (N,) are integers. No bit of the result depends on the number of threads.
     """
     N = len(classes)
     matrix = csr_array((graph.lengths, graph.targets, graph.starts), shape=(N, N))
@@ -59,15 +70,19 @@ def inside_shares(
     order = csgraph.reverse_cuthill_mckee(matrix, symmetric_mode=True)
     matrix = matrix[order][:, order]
     component, group = component[order], group[order]
-    place = np.empty(N, np.int64)
-    place[order] = np.arange(N)
-    starting = np.sort(place[sources[sizes[group[place[sources]]] > 1]])
+    place = np.argsort(order)
+    batches = np.sort(place[sources[sizes[group[place[sources]]] > 1]])
 
-    sums = np.zeros(N)
+    # influences add up as integers, so that it does not matter which thread adds when
+    units = 2.0**60 / (N * weights.sum(axis=0))
+    placed_weights = np.zeros((N, weights.shape[1]))
+    placed_weights[place[sources]] = weights * units
+
     bits = min(FIRST_BITS, N.bit_length())
-    while not _run(_problem(matrix, component, group, bits), starting, sums, threads):
+    while (found := _run(_problem(matrix, component, group, bits), batches, placed_weights, threads)) is None:
         bits += 3
-    return sums[place[sources]], unreachable
+    sums, influence = found
+    return Shares(sums[place[sources]], unreachable, influence[place] / units)
 
 
 class _Problem(NamedTuple):
@@ -116,35 +131,59 @@ def _whole_multiples(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return multiples, np.sqrt(squares)
 
 
-def _run(problem: _Problem, sources: np.ndarray, sums: np.ndarray, threads: int) -> bool:
-    """Fill `sums` at `sources`; False where a path has too many vertices for the bits of their count."""
+class _Workspace(NamedTuple):
+    """The memory of one thread."""
+
+    keys: np.ndarray  # (N, LANES) int64
+    frontier: np.ndarray  # (2, N + 1) int32
+    queued: np.ndarray  # (N,) uint8, 0 between uses
+    parents: np.ndarray  # (N,) int32, -1 between uses
+    visits: np.ndarray  # (N,) float64, 0 between uses
+    influence: np.ndarray  # (N, W) int64
+
+
+def _workspace(N: int, W: int) -> _Workspace:
+    memory = np.empty(N * LANES + 8, np.int64)
+    aligned = -(memory.ctypes.data // 8) % 8  # a row of keys then never straddles two lines of cache
+    return _Workspace(
+        memory[aligned : aligned + N * LANES].reshape(N, LANES),
+        np.empty((2, N + 1), np.int32),
+        np.zeros(N, np.uint8),
+        np.full(N, -1, np.int32),
+        np.zeros(N),
+        np.zeros((N, W), np.int64),
+    )
+
+
+def _run(
+    problem: _Problem, sources: np.ndarray, weights: np.ndarray, threads: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Sums and influences of all vertices; None if the vertices of a path are too many for their bits."""
+    sums = np.zeros(len(weights))
     batches = iter([sources[start : start + LANES] for start in range(0, len(sources), LANES)])
 
-    def work(_) -> bool:
-        N = len(problem.group)
-        memory = np.empty(N * LANES + 8, np.int64)
-        aligned = -(memory.ctypes.data // 8) % 8  # a row of keys then never straddles a line of cache
-        keys = memory[aligned : aligned + N * LANES].reshape(N, LANES)
-        frontier, following = np.empty((2, N + 1), np.int32)
-        queued = np.zeros(N, np.uint8)
+    def work(_) -> np.ndarray | None:
+        workspace = _workspace(*weights.shape)
         for batch in batches:  # the threads share the iterator
-            if not _batch(problem, batch, keys, frontier, following, queued, sums):
+            _find_paths(problem, batch, workspace)
+            if not _follow_paths(problem, batch, weights, workspace, sums):
                 for _ in batches:  # the other threads need not go on
                     pass
-                return False
-        return True
+                return None
+        return workspace.influence
 
-    return all(run_threads(work, range(threads), threads))
+    influences = run_threads(work, range(threads), threads)
+    return None if any(influence is None for influence in influences) else (sums, sum(influences))
 
 
 @compiled
-def _batch(problem, sources, keys, frontier, following, queued, sums):
-    """Fill `sums` at up to `LANES` sources; False where the number of vertices on a path overflows its bits.
+def _find_paths(problem, sources, workspace):
+    """Fill keys[v, lane]: the key of the best path from the lane's source to v, v itself counted as interior.
 
-    keys[v, lane] is the key of the best path known from the lane's source to v, v itself counted as interior.
+    Only those of the targets and of vertices on the way to them need be final.
     """
     starts, targets, edges, group, members, first, bits = problem
-    mask = (1 << bits) - 1
+    keys, (frontier, following), queued, _, _, _ = workspace
     outside = 1 + (1 << bits)  # the key of a vertex outside the class, where one inside has 1
     lane_group = np.full(LANES, -1)
     bounds = np.full(LANES, UNREACHED)
@@ -170,32 +209,74 @@ def _batch(problem, sources, keys, frontier, following, queued, sums):
         n = m
         if n_targets < LANES * n:  # no path matters that is longer than those to all targets; worth a look?
             for lane in range(len(sources)):
-                g = lane_group[lane]
-                bound = 0
-                for t in range(first[g], first[g + 1]):
-                    bound = max(bound, keys[members[t], lane])
-                bounds[lane] = bound
+                own = lane_group[lane]
+                bounds[lane] = 0
+                for t in range(first[own], first[own + 1]):
+                    bounds[lane] = max(bounds[lane], keys[members[t], lane])
 
+
+@compiled
+def _follow_paths(problem, sources, weights, workspace, sums):
+    """Fill `sums` at the sources and add to the influence of the vertices on their paths.
+
+    False, and nothing done, if the number of vertices on a path has overflown its bits.
+    """
+    starts, targets, _, group, members, first, bits = problem
+    keys, (touched, _), _, parents, visits, influence = workspace
+    mask = (1 << bits) - 1
     longest = 0
     for key in keys.ravel():
         longest = max(longest, key & mask)
-    if longest == mask:
+    if longest == mask:  # as on each path that is longer, on one of its vertices
         return False
 
     for lane, source in enumerate(sources):
-        g = lane_group[lane]
+        own = group[source]
         total = 0.0
-        for t in range(first[g], first[g + 1]):
-            target = members[t]
-            if target != source:
-                key = keys[target, lane] - 1
-                interior = key & mask
-                if interior == 0:
-                    total += 1.0
-                else:
-                    total += (interior - ((key >> bits) & mask)) / interior
+        n = 0
+        for t in range(first[own], first[own + 1]):
+            v = members[t]
+            if v == source:
+                continue
+            key = keys[v, lane] - 1
+            interior = key & mask
+            if interior == 0:
+                total += 1.0
+                continue
+            total += (interior - (key >> bits & mask)) / interior
+            while True:
+                if parents[v] < 0:
+                    parents[v] = _parent(v, lane, problem, keys, own)
+                    touched[n] = v
+                    n += 1
+                v = parents[v]
+                if v == source:
+                    break
+                visits[v] += 1.0 / interior
         sums[source] = total
+
+        for v in touched[:n]:
+            parents[v] = -1
+            if visits[v] > 0:
+                alike = 0
+                for e in range(starts[v], starts[v + 1]):
+                    alike += group[targets[e]] == own
+                surprise = (group[v] == own) - alike / (starts[v + 1] - starts[v])
+                for w in range(weights.shape[1]):
+                    influence[v, w] += np.int64(np.rint(weights[source, w] * visits[v] * surprise))
+                visits[v] = 0
     return True
+
+
+@compiled
+def _parent(v, lane, problem, keys, own):
+    """The vertex before v on its best path."""
+    starts, targets, edges, group, _, _, bits = problem
+    key = keys[v, lane] - (1 if group[v] == own else 1 + (1 << bits))
+    e = starts[v]
+    while keys[targets[e], lane] + edges[e] != key:
+        e += 1
+    return targets[e]
 
 
 @compiled
