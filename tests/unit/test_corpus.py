@@ -1,14 +1,10 @@
 """The corpus: archives and tables in, samples, splits and clips out."""
 
 import gzip
-import hashlib
-import http.server
 import io
 import tarfile
-import threading
 from types import SimpleNamespace
 
-import download_archive
 import h5py
 import ingest_archives
 import ingest_table
@@ -16,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from convexprune import corpus, synthesis
+from convexprune import corpus, ingestion, synthesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -251,7 +247,7 @@ def test_headers_are_not_kept_in_memory(tmp_path, monkeypatch):
         return kept[0]
 
     monkeypatch.setattr(tarfile, "open", remember)
-    seen = [len(kept[0].members) for _ in corpus.read_members(path)]
+    seen = [len(kept[0].members) for _ in ingestion.read_members(path)]
     assert len(seen) == 50 and max(seen) <= 1
 
 
@@ -260,13 +256,13 @@ def test_headers_are_not_kept_in_memory(tmp_path, monkeypatch):
 
 def test_16_bit_audio_is_kept_to_the_bit():
     every = np.arange(-32768, 32768).astype(np.int16)
-    assert np.array_equal(corpus.decode_audio(io.BytesIO(wav(every))), every)
+    assert np.array_equal(ingestion.decode_audio(io.BytesIO(wav(every))), every)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000])
 def test_other_rates_are_resampled(rate):
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)
-    found = corpus.decode_audio(io.BytesIO(wav(tone, rate))) / 32768
+    found = ingestion.decode_audio(io.BytesIO(wav(tone, rate))) / 32768
     assert len(found) == 16_000
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
     assert np.abs(found - expected)[200:-200].max() < 0.005
@@ -274,13 +270,13 @@ def test_other_rates_are_resampled(rate):
 
 def test_channels_are_averaged_and_overload_is_clipped():
     stereo = np.array([[0.5, 0.25], [-0.5, 0.25], [2.0, 1.0]])
-    found = corpus.decode_audio(io.BytesIO(wav(stereo, subtype="FLOAT")))
+    found = ingestion.decode_audio(io.BytesIO(wav(stereo, subtype="FLOAT")))
     assert found.tolist() == [12288, -4096, 32767]
 
 
 def test_numbers_that_are_none_are_refused():
     with pytest.raises(ValueError, match="not finite"):
-        corpus.decode_audio(io.BytesIO(wav(np.array([0.1, np.nan]), subtype="FLOAT")))
+        ingestion.decode_audio(io.BytesIO(wav(np.array([0.1, np.nan]), subtype="FLOAT")))
 
 
 # Tables
@@ -398,7 +394,7 @@ def test_drawn_splits_hold_their_shares_overall_and_for_every_word(
 ):
     words = pd.Series([f"w{index}" for index, count in enumerate(counts) for _ in range(count)])
     words = words.sample(frac=1, random_state=1)
-    splits = pd.Series(corpus.draw_splits(words, validation_share, test_share, seed))
+    splits = pd.Series(ingestion.draw_splits(words, validation_share, test_share, seed))
     for group in [splits, *(splits[(words == word).to_numpy()] for word in words.unique())]:
         for split, share in (("test", test_share), ("validation", validation_share)):
             # of validation one more: its share is taken from what test leaves, which is off by one itself
@@ -470,100 +466,3 @@ def test_a_failed_ingest_leaves_no_corpus(tmp_path):
         writer.add("a", "yes", "a", "train", noise(1))
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
-
-
-# Downloads
-
-
-@pytest.fixture
-def server():
-    """A web server on this machine: `replies` are given in turn as (status, promised length, content)."""
-    replies, requests = [], []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            status, length, content = replies.pop(0)
-            self.send_response(status)
-            if length is not None:
-                self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    httpd = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield SimpleNamespace(
-        url=f"http://127.0.0.1:{httpd.server_port}/a.tar.gz", replies=replies, requests=requests
-    )
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
-
-
-CONTENT = bytes(range(256)) * 10_000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-def download(folder, url, sha256):
-    path = folder / "a.tar.gz"
-    download_archive.main(
-        SimpleNamespace(
-            output=SimpleNamespace(archive=path),
-            params=SimpleNamespace(settings={"url": url, "sha256": sha256}),
-            log=[folder / "log"],
-        )
-    )
-    return path
-
-
-@pytest.fixture
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(corpus, "DOWNLOAD_WAITS", (0, 0))
-
-
-def test_download_checks_the_sum(tmp_path, server):
-    server.replies.append((200, len(CONTENT), CONTENT))
-    assert download(tmp_path, server.url, DIGEST.upper()).read_bytes() == CONTENT
-    assert not (tmp_path / "a.tar.gz.sha256").exists()
-
-
-def test_download_records_the_sum_where_none_is_given(tmp_path, server):
-    server.replies.append((200, None, CONTENT))
-    assert download(tmp_path, server.url, None).read_bytes() == CONTENT
-    assert (tmp_path / "a.tar.gz.sha256").read_text() == f"{DIGEST}  a.tar.gz\n"
-
-
-def test_download_with_another_sum_is_refused(tmp_path, server):
-    server.replies.append((200, len(CONTENT), CONTENT))
-    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, not {'0' * 64}"):
-        download(tmp_path, server.url, "0" * 64)
-    assert {path.name for path in tmp_path.iterdir()} == {"log"}
-
-
-def test_download_tries_again_after_errors_and_half_answers(tmp_path, server, no_waiting):
-    server.replies += [
-        (503, 0, b""),
-        (200, len(CONTENT), CONTENT[:100_000]),
-        (200, len(CONTENT), CONTENT),
-    ]
-    assert download(tmp_path, server.url, DIGEST).read_bytes() == CONTENT
-    log = (tmp_path / "log").read_text()
-    assert "503" in log and f"100000 of {len(CONTENT)} bytes came" in log
-
-
-def test_download_gives_up(tmp_path, server, no_waiting):
-    server.replies += [(500, 0, b"")] * 3
-    with pytest.raises(ConnectionError, match=r"not downloaded.*500"):
-        download(tmp_path, server.url, None)
-    assert {path.name for path in tmp_path.iterdir()} == {"log"}
-
-
-def test_download_of_what_is_not_there_is_not_repeated(tmp_path, server, no_waiting):
-    server.replies.append((404, 0, b""))
-    with pytest.raises(ValueError, match=r"404.*check the corpus' url"):
-        download(tmp_path, server.url, None)
-    assert len(server.requests) == 1

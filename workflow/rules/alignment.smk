@@ -29,7 +29,7 @@ rule align_words:
 
 rule build_phonemes:
     input:
-        code=library("datasets", "provenance"),
+        code=library("datasets", "corpus", "provenance"),
         phones="<results>/alignment/phones.csv",
     output:
         dataset="<results>/datasets/phonemes.csv",

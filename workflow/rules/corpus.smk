@@ -22,7 +22,7 @@ rule synthesise_archives:
 
 rule download_archive:
     input:
-        code=library("corpus", "provenance"),
+        code=library("downloads", "provenance"),
     output:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
@@ -40,7 +40,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("corpus", "provenance"),
+            code=library("ingestion", "corpus", "provenance"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",
@@ -62,7 +62,7 @@ else:
 
     rule ingest_archives:
         input:
-            code=library("corpus", "provenance"),
+            code=library("ingestion", "corpus", "provenance"),
             train=f"<resources>/{list(CORPUS)[0]}/speech_commands_v0.02.tar.gz",
             test=f"<resources>/{list(CORPUS)[0]}/speech_commands_test_set_v0.02.tar.gz",
         output:
@@ -79,7 +79,7 @@ else:
 
 rule build_words:
     input:
-        code=library("datasets", "provenance"),
+        code=library("datasets", "corpus", "provenance"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/words.csv",
@@ -94,7 +94,7 @@ rule build_words:
 
 rule build_speakers:
     input:
-        code=library("datasets", "provenance"),
+        code=library("datasets", "corpus", "provenance"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/speakers.csv",

@@ -1,11 +1,11 @@
 """Read the two archives of Speech Commands into a corpus."""
 
-from convexprune import corpus, provenance
+from convexprune import ingestion, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    corpus.ingest_archives(
+    ingestion.ingest_archives(
         smk.input.train, smk.input.test, smk.output.samples, smk.output.table, smk.output.fingerprint
     )
 

@@ -1,11 +1,11 @@
 """Read the recordings that the user's CSV lists into a corpus."""
 
-from convexprune import corpus, provenance
+from convexprune import ingestion, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    corpus.ingest_table(
+    ingestion.ingest_table(
         smk.input.csv,
         smk.output.samples,
         smk.output.table,

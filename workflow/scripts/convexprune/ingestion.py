@@ -1,0 +1,252 @@
+"""Ingestion: recordings from the two archives of Speech Commands, or from the user's table, into a corpus."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import math
+import os
+import posixpath
+import re
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from scipy.signal import resample_poly
+
+from convexprune.corpus import SAMPLING_RATE, SILENCE, SPLITS, CorpusWriter, read_csv, write_corpus
+
+TABLE_COLUMNS = ["path", "word", "speaker"]  # of a user's CSV; `split` is optional
+
+logger = logging.getLogger(__name__)
+
+
+def decode_audio(file: str | Path | io.BytesIO) -> np.ndarray:
+    """Samples of an audio file as int16 at 16 kHz, channels averaged; 16-bit mono at 16 kHz unchanged.
+
+    Raises ValueError, without the file's name, if it cannot be decoded or holds no sound.
+    """
+    try:
+        samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"not a readable audio file ({error.error_string})") from error
+    if not len(samples):
+        raise ValueError("holds no samples")
+    if not np.isfinite(samples).all():
+        raise ValueError("holds samples that are not finite numbers")
+    mono = samples.mean(axis=1)
+    if rate != SAMPLING_RATE:
+        common = math.gcd(rate, SAMPLING_RATE)
+        mono = resample_poly(mono, SAMPLING_RATE // common, rate // common)
+    return np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
+
+
+# The two archives of Speech Commands v0.02
+
+
+def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file in a tar.gz, in one pass. Names are without a leading `./`.
+
+    Raises ValueError if the archive is damaged or cut short.
+    """
+    try:
+        # gzip rather than tarfile's own "r|gz": it checks the check sum, and notices a missing end.
+        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                archive.members.clear()  # else tarfile keeps every header
+                name = posixpath.normpath(member.name)
+                if member.isfile() and not posixpath.basename(name).startswith("."):
+                    yield name, archive.extractfile(member).read()
+            while stream.read(1 << 20):
+                pass
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{path} is not a complete tar.gz archive ({error}); delete it and make or download it again"
+        ) from error
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """Word and speaker of an archive's `word/speaker_nohash_n.wav`.
+
+    In `_unknown_` the word comes first in the file name; in `_silence_` there is no speaker.
+    """
+    folder, _, file = name.rpartition("/")
+    if folder == SILENCE:
+        return SILENCE, ""
+    pattern = r"(?P<speaker>[0-9a-f]+)_nohash_\d+\.wav"
+    if folder == "_unknown_":
+        pattern = rf"(?P<word>[^_]+)_{pattern}"
+    match = re.fullmatch(pattern, file)
+    if not match or not folder or "/" in folder:
+        raise ValueError("is not named word/speaker_nohash_n.wav (or _unknown_/word_speaker_nohash_n.wav)")
+    return match.groupdict().get("word", folder), match["speaker"]
+
+
+def add_member(writer: CorpusWriter, archive: Path, name: str, content: bytes, split: str) -> None:
+    """Add the recording `name` of `archive`; errors name both."""
+    try:
+        word, speaker = parse_name(name)
+        writer.add(name, word, speaker, split, decode_audio(io.BytesIO(content)))
+    except ValueError as error:
+        raise ValueError(f"{archive}: {name} {error}") from error
+
+
+def ingest_archives(
+    train: Path, test: Path, samples_path: Path, table_path: Path, fingerprint_path: Path
+) -> None:
+    """Read the two archives of Speech Commands v0.02, each in one pass, into a corpus.
+
+    Validation: the files that `validation_list.txt` names. Train: the files of the same archive that neither
+    it nor `testing_list.txt` names. Test: the test archive, `_silence_` included. `_background_noise_` is
+    left out. The lists may stand anywhere in the archive.
+    """
+    lists: dict[str, set[str]] = {}
+    with write_corpus(samples_path, table_path, fingerprint_path) as writer:
+        for name, content in read_members(train):
+            if name in ("validation_list.txt", "testing_list.txt"):
+                lists[name] = set(content.decode().split())
+            elif name.endswith(".wav") and not name.startswith("_background_noise_/"):
+                add_member(writer, train, name, content, "train")
+        writer.rows = split_by_lists(writer.rows, lists, train)
+
+        n_train = len(writer.rows)
+        for name, content in read_members(test):
+            if name.endswith(".wav"):
+                add_member(writer, test, name, content, "test")
+        if len(writer.rows) == n_train:
+            raise ValueError(f"{test} holds no recordings; is it the test archive?")
+        if repeated := repeated_paths(writer.rows):
+            raise ValueError(
+                f"{train}, {test}: {len(repeated)} recordings come twice, such as {repeated[0]}; those of "
+                "the test archive must be in testing_list.txt and not in validation_list.txt"
+            )
+
+
+def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) -> list[dict]:
+    """The rows of the train/validation archive with their split, those in `testing_list.txt` taken out."""
+    recorded = {row["path"] for row in rows}
+    for name in ("validation_list.txt", "testing_list.txt"):
+        if name not in lists:
+            raise ValueError(f"{archive} has no {name}; is it the train and validation archive?")
+        if missing := sorted(lists[name] - recorded):
+            raise ValueError(
+                f"{archive}: {name} names {len(missing)} files that are not there, such as {missing[0]}"
+            )
+    validation, testing = lists["validation_list.txt"], lists["testing_list.txt"]
+    if both := validation & testing:
+        logger.warning("%d files are in both lists; they are used for validation", len(both))
+    return [
+        row | {"split": "validation" if row["path"] in validation else "train"}
+        for row in rows
+        if row["path"] not in testing - validation
+    ]
+
+
+def repeated_paths(rows: Iterable[dict]) -> list[str]:
+    """The paths that more than one row has, sorted."""
+    counts = Counter(row["path"] for row in rows)
+    return sorted(path for path, count in counts.items() if count > 1)
+
+
+# The user's own recordings
+
+
+def ingest_table(
+    csv_path: Path,
+    samples_path: Path,
+    table_path: Path,
+    fingerprint_path: Path,
+    *,
+    seed: int,
+    validation_share: float,
+    test_share: float,
+) -> None:
+    """Read the recordings that a CSV lists (`path, word, speaker`, perhaps `split`) into a corpus.
+
+    Paths are absolute or relative to the CSV's folder. Without a `split` column the splits are drawn by
+    `seed` (draw_splits). Raises one ValueError that names every bad row.
+    """
+    table = read_user_table(csv_path)
+    folder = Path(csv_path).parent
+    problems = find_problems(table, folder)
+    if "split" not in table:
+        table["split"] = draw_splits(table["word"], validation_share, test_share, seed)
+    with write_corpus(samples_path, table_path, fingerprint_path) as writer:
+        for row, row_problems in zip(table.itertuples(), problems, strict=True):
+            try:
+                samples = decode_audio(find_file(folder, row.path))
+                writer.add(row.path, row.word, row.speaker, row.split, samples)
+            except ValueError as error:
+                row_problems.append(str(error))
+        bad = [
+            f"  row {number} ({path}): {'; '.join(row_problems)}"
+            for number, (path, row_problems) in enumerate(zip(table["path"], problems, strict=True), start=1)
+            if row_problems
+        ]
+        if bad:
+            raise ValueError(f"{csv_path}: {len(bad)} of {len(table)} rows are bad\n" + "\n".join(bad))
+
+
+def read_user_table(csv_path: Path) -> pd.DataFrame:
+    """The user's CSV as stripped strings: path, word, speaker and, if it is there, split."""
+    try:
+        table = read_csv(csv_path, skipinitialspace=True, index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"{csv_path} is not a CSV file in UTF-8 ({error})") from error
+    table.columns = table.columns.str.strip()
+    if missing := [name for name in TABLE_COLUMNS if name not in table]:
+        raise ValueError(f"{csv_path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+    if table.empty:
+        raise ValueError(f"{csv_path} has no rows")
+    wanted = [name for name in (*TABLE_COLUMNS, "split") if name in table]
+    return table[wanted].apply(lambda column: column.str.strip())
+
+
+def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
+    """What is wrong with each row of a user's table, its audio apart."""
+    problems: list[list[str]] = [[] for _ in range(len(table))]
+    repeated = table["path"].map(lambda path: os.path.abspath(folder / path)).duplicated()
+    for row, twice, row_problems in zip(table.itertuples(), repeated, problems, strict=True):
+        if not row.word:
+            row_problems.append("no word")
+        if not row.speaker:
+            row_problems.append("no speaker")
+        if "split" in table and row.split not in SPLITS:
+            row_problems.append(f"split '{row.split}' is none of {', '.join(SPLITS)}")
+        if twice and row.path:
+            row_problems.append("the path stands in an earlier row too")
+    return problems
+
+
+def find_file(folder: Path, path: str) -> Path:
+    """The file at `path`, taken relative to `folder`."""
+    if not path:
+        raise ValueError("no path")
+    if not (folder / path).is_file():
+        raise ValueError("no such file")
+    return folder / path
+
+
+def draw_splits(words: pd.Series, validation_share: float, test_share: float, seed: int) -> list[str]:
+    """Draw a split for each recording: every word is spread over the splits in proportion.
+
+    The recordings stand in line by word, in random order within a word, and every one in `1 / test_share` of
+    them is taken for the test split; then likewise for validation from the rest. So the shares hold overall
+    and, give or take one recording, for each word, however rare. Speakers may be in several splits.
+    """
+    rng = np.random.default_rng(seed)
+    line = pd.DataFrame({"word": words.to_numpy(), "draw": rng.random(len(words))})
+    line = line.sort_values(["word", "draw"]).index.to_numpy()
+    splits = np.full(len(words), "train", dtype=object)
+    for split, share in (("test", test_share), ("validation", validation_share / (1 - test_share))):
+        steps = np.floor(np.arange(len(line) + 1) * share + rng.random())
+        taken = np.diff(steps) > 0
+        splits[line[taken]] = split
+        line = line[~taken]
+    return splits.tolist()
