@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune import embeddings, encoders
+from convexprune import embeddings, encoders, extraction
 from convexprune.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 
@@ -30,7 +30,7 @@ def clips():
 @pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
 def test_each_layer_is_the_output_of_the_model_pruned_to_it(clips, family, stable):
     model = make_encoder(family, stable)
-    pooled = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
+    pooled = extraction.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
     assert pooled.shape == (LAYERS + 1, N, 16)
     assert pooled.dtype == np.float32
     for layers in range(LAYERS + 1):
@@ -45,7 +45,7 @@ def test_each_layer_is_the_output_of_the_model_pruned_to_it(clips, family, stabl
 def test_dropout_and_layerdrop_are_off(clips):
     model = make_encoder(layerdrop=1.0, hidden_dropout=0.5)
     feature_extractor = make_feature_extractor()
-    first, second = (embeddings.pool_layers(model, feature_extractor, clips[0]) for _ in range(2))
+    first, second = (extraction.pool_layers(model, feature_extractor, clips[0]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.allclose(first[0], first[LAYERS])
 
@@ -54,9 +54,9 @@ def test_clips_are_normalised_as_the_feature_extractor_asks(clips):
     model = make_encoder("hubert", stable=True)
     mean, deviation = clips[0].mean(axis=1, keepdims=True), clips[0].std(axis=1, keepdims=True)
     normalised = (clips[0] - mean) / deviation
-    asked = embeddings.pool_layers(model, make_feature_extractor(do_normalize=True), clips[0])
-    by_hand = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), normalised)
-    plain = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
+    asked = extraction.pool_layers(model, make_feature_extractor(do_normalize=True), clips[0])
+    by_hand = extraction.pool_layers(model, make_feature_extractor(do_normalize=False), normalised)
+    plain = extraction.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
     np.testing.assert_allclose(asked, by_hand, rtol=1e-4, atol=1e-4)
     assert np.abs(asked - plain).max() > 0.01
 
@@ -64,7 +64,7 @@ def test_clips_are_normalised_as_the_feature_extractor_asks(clips):
 def test_valid_frames_are_those_that_begin_in_the_signal(clips):
     model = make_encoder()  # a frame every 320 samples, 50 in all
     states = model(torch.tensor(clips[0]), output_hidden_states=True).hidden_states[LAYERS].detach()
-    pooled = embeddings.pool_layers(model, make_feature_extractor(do_normalize=False), *clips)
+    pooled = extraction.pool_layers(model, make_feature_extractor(do_normalize=False), *clips)
     for item, frames in enumerate([50, 29, 4, 25, 1, 1, 50]):
         expected = states[item, :frames].mean(dim=0)
         np.testing.assert_allclose(pooled[LAYERS, item], expected, rtol=1e-4, atol=1e-5)
@@ -123,7 +123,7 @@ KEPT = [0, 1, 2, 4, 5, 6]
 def expected_embeddings(task, clips, lengths=None):
     model, extractor = encoders.load_encoder(task.input.weights.parent)
     rounded = (np.round(clips[0] * 32767) / 32768).astype(np.float32)
-    return embeddings.pool_layers(model, extractor, rounded[KEPT], None if lengths is None else lengths[KEPT])
+    return extraction.pool_layers(model, extractor, rounded[KEPT], None if lengths is None else lengths[KEPT])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])

@@ -86,3 +86,29 @@ def test_every_scripted_rule_has_an_environment_that_holds_its_imports(root):
         assert needed <= set(available), f"rule {rule}: {needed - set(available)} missing in {conda[0]}"
         checked += 1
     assert checked >= 20
+
+
+def modules_run(path: Path, library: Path, seen: set[str]) -> set[str]:
+    """Library modules that `path` imports, directly or not, early or late."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "convexprune"):
+            continue
+        names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
+        for name in names:
+            module = library / f"{name}.py"
+            if module.exists() and name not in seen:
+                seen.add(name)
+                modules_run(module, library, seen)
+    return seen
+
+
+def test_rules_list_the_library_modules_they_run(root):
+    library = root / "workflow/scripts/convexprune"
+    for rule, body in rules(root):
+        script = re.search(r'"\.\./scripts/(\w+\.py)"', body)
+        if script is None:
+            continue
+        listed = re.search(r"code=library\((.*?)\)", body, flags=re.DOTALL)
+        # Logging and writing: an edit there should not train seven models again.
+        run = modules_run(root / "workflow/scripts" / script[1], library, set()) - {"provenance"}
+        assert set(re.findall(r'"(\w+)"', listed[1] if listed else "")) == run, f"rule {rule}"

@@ -5,7 +5,7 @@ PHONEMES = config["datasets"].get("phonemes", {})
 
 rule align_words:
     input:
-        code=library("alignment", "corpus", "provenance"),
+        code=library("alignment", "corpus"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",
@@ -29,7 +29,7 @@ rule align_words:
 
 rule build_phonemes:
     input:
-        code=library("datasets", "corpus", "provenance"),
+        code=library("datasets", "corpus"),
         phones="<results>/alignment/phones.csv",
     output:
         dataset="<results>/datasets/phonemes.csv",

@@ -53,9 +53,7 @@ def check_config():
                 name in MODELS,
                 f"sweep.{task}.models: {name} is not a model; there are {list(MODELS)}",
             )
-            beyond = [
-                layers for layers in sweep["layers"] if layers > MODELS[name]["layers"]
-            ]
+            beyond = [layers for layers in sweep["layers"] if layers > MODELS[name]["layers"]]
             check(
                 not beyond,
                 f"sweep.{task}.layers: {beyond} is beyond the {MODELS[name]['layers']} layers of {name}",
@@ -81,10 +79,7 @@ def library(*modules):
 
 def models_from(source):
     """Wildcard constraint: the models of one source."""
-    return (
-        "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source)
-        or "(?!)"
-    )
+    return "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source) or "(?!)"
 
 
 def get_layers(model, task):
@@ -106,9 +101,7 @@ def get_runs(tasks=None):
         sweep = config["sweep"].get(task, {"models": [], "layers": []})
         for model in MODELS:
             swept = sweep["layers"] if model in sweep["models"] else []
-            for layers in sorted(
-                {MODELS[model]["layers"], get_layers(model, task), *swept}
-            ):
+            for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
                 for seed in SEEDS:
                     yield model, task, layers, seed
 
@@ -124,6 +117,4 @@ def get_encoder(wildcards):
 def get_trace(wildcards):
     """A small file that changes with those weights: Snakemake compares contents only below 1 MB."""
     trained_here = wildcards.state in TASKS
-    return (
-        f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
-    )
+    return f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"

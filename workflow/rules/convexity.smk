@@ -34,24 +34,18 @@ def get_plan_settings(wildcards):
             "keep": keep,
             "layers": MODELS[model]["layers"],
             "rule": rule_name,
-            "tolerance": (
-                config["plan"]["tolerance"] if rule_name == "tolerance" else None
-            ),
+            "tolerance": (config["plan"]["tolerance"] if rule_name == "tolerance" else None),
         }
 
     return {
         "average": config["convexity"]["average"],
-        "models": {
-            model: {task: settings(model, task) for task in TASKS} for model in MODELS
-        },
+        "models": {model: {task: settings(model, task) for task in TASKS} for model in MODELS},
     }
 
 
 rule score_convexity:
     input:
-        code=library(
-            "convexity", "neighbours", "paths", "kernels", "embeddings", "provenance"
-        ),
+        code=library("convexity", "neighbours", "paths", "kernels", "embeddings"),
         embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
     output:
         scores="<results>/convexity/{model}/{state}/{dataset}.csv",
@@ -90,7 +84,7 @@ rule merge_convexity:
 
 checkpoint plan_layers:
     input:
-        code=library("planning", "provenance"),
+        code=library("planning"),
         scores=get_plan_scores,
     output:
         plan=report(

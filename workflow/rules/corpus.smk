@@ -5,7 +5,7 @@ CORPUS = config["corpus"]
 
 rule synthesise_archives:
     input:
-        code=library("synthesis", "provenance"),
+        code=library("synthesis"),
     output:
         train="<resources>/synthetic/speech_commands_v0.02.tar.gz",
         test="<resources>/synthetic/speech_commands_test_set_v0.02.tar.gz",
@@ -22,7 +22,7 @@ rule synthesise_archives:
 
 rule download_archive:
     input:
-        code=library("downloads", "provenance"),
+        code=library("downloads"),
     output:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
@@ -40,7 +40,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("ingestion", "corpus", "provenance"),
+            code=library("ingestion", "corpus"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",
@@ -51,10 +51,7 @@ if "table" in CORPUS:
         conda:
             "../../envs/corpus.yaml"
         params:
-            settings={
-                key: CORPUS["table"][key]
-                for key in ("seed", "test_share", "validation_share")
-            },
+            settings={key: CORPUS["table"][key] for key in ("seed", "test_share", "validation_share")},
         script:
             "../scripts/ingest_table.py"
 
@@ -62,7 +59,7 @@ else:
 
     rule ingest_archives:
         input:
-            code=library("ingestion", "corpus", "provenance"),
+            code=library("ingestion", "corpus"),
             train=f"<resources>/{list(CORPUS)[0]}/speech_commands_v0.02.tar.gz",
             test=f"<resources>/{list(CORPUS)[0]}/speech_commands_test_set_v0.02.tar.gz",
         output:
@@ -79,7 +76,7 @@ else:
 
 rule build_words:
     input:
-        code=library("datasets", "corpus", "provenance"),
+        code=library("datasets", "corpus"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/words.csv",
@@ -94,7 +91,7 @@ rule build_words:
 
 rule build_speakers:
     input:
-        code=library("datasets", "corpus", "provenance"),
+        code=library("datasets", "corpus"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/speakers.csv",

@@ -5,18 +5,14 @@ def get_embedding_settings(wildcards):
     return {
         "frames": config["embeddings"]["frames"],
         "layers": MODELS[wildcards.model]["layers"],
-        "seed": (
-            config["convexity"]["untrained_seed"]
-            if wildcards.state == "untrained"
-            else None
-        ),
+        "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
         "split": config["datasets"][wildcards.dataset]["convexity_split"],
     }
 
 
 rule embed:
     input:
-        code=library("embeddings", "encoders", "corpus", "provenance"),
+        code=library("extraction", "encoders", "datasets", "corpus"),
         weights=lambda wildcards: ancient(f"{get_encoder(wildcards)}/model.safetensors"),
         config=lambda wildcards: f"{get_encoder(wildcards)}/config.json",
         feature_extractor=lambda wildcards: f"{get_encoder(wildcards)}/preprocessor_config.json",

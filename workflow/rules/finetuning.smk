@@ -14,7 +14,7 @@ def get_finetuning_settings(wildcards):
 
 rule finetune:
     input:
-        code=library("finetuning", "pruning", "encoders", "corpus", "provenance"),
+        code=library("finetuning", "metrics", "pruning", "encoders", "datasets", "corpus"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -46,7 +46,7 @@ rule finetune:
 
 rule merge_finetuning:
     input:
-        code=library("provenance"),
+        code=library("metrics"),
         metrics=lambda wildcards: [
             f"<results>/finetuned/{model}/{task}/{layers}/{seed}/metrics.json"
             for model, task, layers, seed in get_runs()
@@ -62,10 +62,15 @@ rule merge_finetuning:
         "../scripts/merge_metrics.py"
 
 
+def get_full_weights(wildcards):
+    layers = MODELS[wildcards.model]["layers"]
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
+
+
 rule time_inference:
     input:
-        code=library("timing", "provenance"),
-        full_weights=lambda wildcards: f"<results>/finetuned/{{model}}/{{task}}/{MODELS[wildcards.model]['layers']}/{SEEDS[0]}/model.safetensors",
+        code=library("timing", "encoders"),
+        full_weights=get_full_weights,
         pruned_weights=f"<results>/finetuned/{{model}}/{{task}}/{{layers}}/{SEEDS[0]}/model.safetensors",
     output:
         timing="<results>/timing/{model}/{task}/{layers}.json",
@@ -89,7 +94,7 @@ rule time_inference:
 
 rule merge_timing:
     input:
-        code=library("provenance"),
+        code=library("metrics"),
         metrics=lambda wildcards: [
             f"<results>/timing/{model}/{task}/{get_layers(model, task)}.json"
             for model in MODELS

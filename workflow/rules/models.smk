@@ -4,7 +4,7 @@
 
 rule download_model:
     input:
-        code=library("encoders", "provenance"),
+        code=library("encoders"),
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -18,16 +18,14 @@ rule download_model:
     conda:
         "../../envs/models.yaml"
     params:
-        settings=lambda wildcards: {
-            key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")
-        },
+        settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")},
     script:
         "../scripts/download_model.py"
 
 
 rule import_model:
     input:
-        code=library("encoders", "provenance"),
+        code=library("encoders"),
         source=lambda wildcards: f"{MODELS[wildcards.model]['path']}/config.json",
     output:
         weights="<results>/models/{model}/model.safetensors",
@@ -41,16 +39,14 @@ rule import_model:
     conda:
         "../../envs/models.yaml"
     params:
-        settings=lambda wildcards: {
-            key: MODELS[wildcards.model][key] for key in ("layers", "path")
-        },
+        settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("layers", "path")},
     script:
         "../scripts/import_model.py"
 
 
 rule pretrain_model:
     input:
-        code=library("pretraining", "encoders", "corpus", "provenance"),
+        code=library("pretraining", "encoders", "corpus"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",

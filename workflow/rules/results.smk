@@ -5,7 +5,7 @@ SIZES = {name: MODELS[name]["size"] for name in MODELS}
 
 rule make_table1:
     input:
-        code=library("tables", "provenance"),
+        code=library("tables"),
         finetuning="<results>/finetuning.csv",
         timing="<results>/timing.csv",
         plan="<results>/plan.csv",
@@ -31,7 +31,7 @@ rule make_table1:
 
 rule draw_figure1:
     input:
-        code=library("figures", "provenance"),
+        code=library("figures"),
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
     output:
@@ -60,7 +60,7 @@ rule draw_figure1:
 
 rule draw_figure2:
     input:
-        code=library("figures", "provenance"),
+        code=library("figures"),
         convexity="<results>/convexity.csv",
         finetuning="<results>/finetuning.csv",
     output:

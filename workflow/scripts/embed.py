@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import embeddings, provenance
+from convexprune import extraction, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    embeddings.embed(
+    extraction.embed(
         smk.output.embeddings,
         folder=Path(smk.input.weights).parent,
         trace=smk.input.trace,

@@ -1,0 +1,141 @@
+"""Extraction of embeddings: every hidden state of a model in one forward pass, averaged over frames."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from convexprune import encoders, provenance
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, SequenceFeatureExtractor
+
+log = logging.getLogger(__name__)
+
+
+def load_state(
+    folder: str | os.PathLike[str], state: str, seed: int | None
+) -> tuple[PreTrainedModel, SequenceFeatureExtractor]:
+    """The encoder in `folder`; for the state untrained one of the same shape, its weights drawn by `seed`."""
+    model, feature_extractor = encoders.load_encoder(folder)
+    if state == "untrained":
+        import torch
+
+        torch.manual_seed(seed)
+        model = type(model)(model.config).eval()
+    return model, feature_extractor
+
+
+def count_frames(model: PreTrainedModel, lengths: np.ndarray) -> np.ndarray:
+    """How many frames begin within the first `lengths` samples of a clip, at least one: (B,) to (B,).
+
+    A frame is a step of the feature encoder: 320 samples in the paper's models.
+    """
+    step = int(np.prod(model.config.conv_stride))
+    return np.maximum(1, -(-np.asarray(lengths) // step))
+
+
+def pool_layers(
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    clips: np.ndarray,
+    lengths: np.ndarray | None = None,
+) -> np.ndarray:
+    """Mean over frames of each hidden state: clips (B, samples) to float32 (L + 1, B, D).
+
+    Entry k is the raw output of layer k (0: the input of the first layer), without the final norm of
+    stable-layer-norm models. Clips come zero-padded; they are normalised as the checkpoint's feature
+    extractor asks and no attention mask is given (the paper's models see the padding as silence).
+    With `lengths` (B,), the samples of real signal in each clip, only frames that begin within it count.
+    """
+    import torch
+
+    from convexprune import corpus
+
+    prepared = feature_extractor(list(clips), sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt")
+    with torch.inference_mode():
+        states = model(prepared["input_values"].to(model.device), output_hidden_states=True).hidden_states
+        n_frames = states[0].shape[1]
+        counted = np.full(len(clips), n_frames) if lengths is None else count_frames(model, lengths)
+        weights = torch.arange(n_frames)[None, :] < torch.as_tensor(counted)[:, None]
+        weights = (weights / weights.sum(dim=1, keepdim=True)).to(model.device)
+        pooled = torch.stack([torch.einsum("btd,bt->bd", state, weights) for state in states])
+    return pooled.float().cpu().numpy()
+
+
+def embed(
+    output: str | os.PathLike[str],
+    *,
+    folder: str | os.PathLike[str],
+    trace: str | os.PathLike[str],
+    samples: str | os.PathLike[str],
+    fingerprint: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
+    identity: dict[str, str],
+    settings: dict[str, Any],
+    batch_size: int,
+    threads: int,
+) -> None:
+    """Embed the items of one split of `dataset` with the model in `folder`; write the file `output`.
+
+    `trace` is the folder's provenance.json or metrics.json, `samples` and `fingerprint` are the corpus'
+    files; `identity` names model, state and dataset. Settings: split, frames (all | valid), layers, and
+    seed for the state untrained. The file holds `hidden_states` float32 (L + 1, N, D), unchunked, so that
+    a layer is one contiguous read, and `labels` (N,). It is written batch by batch, never held in memory.
+
+    Raises ValueError for an empty split, a wrong number of layers, and hidden states that are not finite.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from convexprune import corpus, datasets
+
+    torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
+    encoders.check_layers(model, settings["layers"], identity["model"])
+    model.to(device)
+    items = datasets.read_dataset(dataset)
+    items = items[items["split"] == settings["split"]]
+    if items.empty:
+        raise ValueError(
+            f"{dataset} has no items in split {settings['split']}; choose another convexity_split"
+        )
+    log.info("%s: %d items, %d layers, on %s", identity, len(items), settings["layers"], device)
+
+    with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
+        shape = (settings["layers"] + 1, len(items), model.config.hidden_size)
+        hidden_states = file.create_dataset("hidden_states", shape, dtype=np.float32)
+        file["labels"] = items["label"].to_numpy(dtype=object)
+        for first in tqdm(range(0, len(items), batch_size), unit="batch", mininterval=5):
+            batch = items.iloc[first : first + batch_size]
+            clips = corpus.read_clips(samples, batch["start"], batch["end"])
+            lengths = (batch["end"] - batch["start"]).to_numpy() if settings["frames"] == "valid" else None
+            pooled = pool_layers(model, feature_extractor, clips, lengths)
+            if not np.isfinite(pooled).all():
+                raise ValueError(
+                    f"{folder} gives hidden states that are not finite: its weights are damaged or its "
+                    "training diverged; delete it and run again"
+                )
+            hidden_states[:, first : first + len(batch)] = pooled
+        origin = json.loads(Path(trace).read_text())
+        origin = origin.get("base", origin)
+        file.attrs.update(
+            {
+                **identity,
+                "id": origin["id"],
+                "revision": origin["revision"] or "",
+                "split": settings["split"],
+                "frames": settings["frames"],
+                "fingerprint": provenance.fingerprint(fingerprint, dataset),
+                "device": device,
+                "versions": json.dumps(provenance.versions("torch", "transformers", "h5py")),
+            }
+        )
+        file.attrs["complete"] = True
