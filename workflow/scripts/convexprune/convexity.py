@@ -80,7 +80,7 @@ def graph_convexity(
     """The graph convexity of `representations` (N, D), real numbers, under `labels` (N), any hashables.
 
     All pairs are scored, exactly. With `n_sources` (at least 2), only the pairs of so many points of each
-    class with all points of their class, drawn by `seed` without replacement: an unbiased estimate for large N.
+    class with all points of their class, drawn by `seed` without replacement: an unbiased estimate.
     Time grows as N^2 D for the neighbours and as sources times N for the paths; memory as N.
     `threads`: by default all cores of this process. `device`: None, or a device of torch that computes the
     products of the neighbour search. Neither changes a bit of the result. Where several shortest paths tie,
@@ -164,7 +164,11 @@ def _checked(
             f"not {points.dtype} of shape {points.shape}"
         )
     points = np.ascontiguousarray(points, np.float32 if points.dtype == np.float32 else np.float64)
-    labels = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    if isinstance(labels, np.ndarray):
+        if labels.ndim != 1:
+            raise ValueError(f"labels must be one-dimensional, not of shape {labels.shape}")
+        labels = labels.tolist()
+    labels = list(labels)
     if len(labels) != len(points):
         raise ValueError(f"{len(points)} representations, but {len(labels)} labels")
     if not 1 <= n_neighbors < len(points):
@@ -174,7 +178,7 @@ def _checked(
         )
     if n_sources is not None and n_sources < 2:
         raise ValueError(f"n_sources is {n_sources}, but it takes at least 2 to estimate an error")
-    sizes = np.maximum(points.max(axis=1), -points.min(axis=1))
+    sizes = np.maximum(points.max(axis=1), -points.min(axis=1)).astype(np.float64)
     if (bad := ~(sizes <= LARGEST)).any():
         raise ValueError(
             f"{bad.sum()} of {len(points)} representations have values that are NaN, infinite or beyond "

@@ -1,0 +1,129 @@
+"""The command line: `python -m convexprune COMMAND ...`, one function a command."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from convexprune import embeddings
+from convexprune.convexity import Convexity, graph_convexity
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that `arguments` (by default the program's own) ask for."""
+    parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_convexity(commands)
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"convexprune: {error}")
+
+
+def add_convexity(commands: argparse._SubParsersAction) -> None:
+    """The command `convexity`: graph convexity of labelled points in a file."""
+    command = commands.add_parser(
+        "convexity",
+        help="graph convexity of labelled points",
+        description="Graph convexity of labelled points: the share of the shortest paths between points of a "
+        "class, in the graph of nearest neighbours, that lies inside the class.",
+    )
+    command.add_argument(
+        "representations",
+        type=Path,
+        help="points: .npy of shape (points, dimensions); .npz with `representations`; or an embeddings .h5",
+    )
+    command.add_argument(
+        "labels",
+        type=Path,
+        nargs="?",
+        help="their labels: .npy, or .npz with `labels`; by default those in the file of the points",
+    )
+    command.add_argument("--neighbors", type=int, default=10, help="nearest neighbours of a point (10)")
+    command.add_argument("--layer", type=int, help="the layer of an embeddings file, 0 to L")
+    command.add_argument("--sources", type=int, help="score a sample of so many points of each class (all)")
+    command.add_argument("--seed", type=int, default=0, help="of that sample (0)")
+    command.add_argument("--threads", type=int, help="threads (all cores)")
+    command.add_argument("--device", help="device of torch that searches the neighbours, such as cuda (none)")
+    command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.set_defaults(run=run_convexity)
+
+
+def run_convexity(options: argparse.Namespace) -> None:
+    points, labels = read_points(options.representations, options.labels, options.layer)
+    result = graph_convexity(
+        points,
+        labels,
+        options.neighbors,
+        n_sources=options.sources,
+        seed=options.seed,
+        threads=options.threads,
+        device=options.device,
+    )
+    print(as_json(result) if options.json else as_text(result))
+
+
+def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, D) and labels (N,) from .npy, .npz or embeddings files. ValueError says what is missing."""
+    if path.suffix in (".h5", ".hdf5"):
+        if layer is None:
+            raise ValueError(
+                f"{path} holds layers 0 to {embeddings.count_layers(path)}: choose one by --layer"
+            )
+        points, own_labels = embeddings.read_layer(path, layer)
+        return points, own_labels if labels is None else read_array(labels, "labels")
+    if labels is None and path.suffix != ".npz":
+        raise ValueError(f"{path} holds no labels: give a file of labels too")
+    return read_array(path, "representations"), read_array(labels or path, "labels")
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """The array in a .npy file, or the one called `name` in a .npz file."""
+    content = np.load(path)
+    if isinstance(content, np.ndarray):
+        return content
+    if name not in content:
+        raise ValueError(f"{path} has no array called {name}, only {', '.join(content)}")
+    return content[name]
+
+
+def as_json(result: Convexity) -> str:
+    """Every number of the result; a score that does not exist is null."""
+    numbers = dataclasses.asdict(result)
+    numbers["per_class"] = [
+        {"label": label} | entry | {"score": None if math.isnan(entry["score"]) else entry["score"]}
+        for label, entry in numbers["per_class"].items()
+    ]
+    return json.dumps(numbers, indent=2)
+
+
+def as_text(result: Convexity) -> str:
+    lines = [
+        f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
+        f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
+        f"chance                  {result.chance:.4f}",
+        f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
+        f"{result.n_unreachable} without a path",
+    ]
+    if result.sampling_stderr > 0:
+        lines.append(
+            f"sampled: the scores from all sources are estimated to ± {result.sampling_stderr:.4f} and "
+            f"± {result.class_sampling_stderr:.4f}"
+        )
+    lines += ["", f"{'class':20} {'points':>8} {'score':>8}"]
+    lines += [
+        f"{label!s:20} {entry.n_items:8} {entry.score:8.4f}" for label, entry in result.per_class.items()
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
