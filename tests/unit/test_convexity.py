@@ -101,7 +101,7 @@ def test_equals_the_oracle(seed):
 def test_equals_the_oracle_on_whole_coordinates_full_of_ties(seed):
     rng = np.random.default_rng(seed)
     n, dimensions, side = [(20, 2, 4), (18, 1, 12), (16, 3, 3), (20, 2, 6)][seed % 4]
-    points = rng.integers(0, side, (n, dimensions))
+    points = rng.integers(0, side, (n, dimensions)) * rng.choice([1, 0.5, 3])
     assert_equals_oracle(points, random_labels(rng, n), int(rng.integers(1, 7)))
 
 

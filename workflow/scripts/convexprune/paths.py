@@ -48,8 +48,8 @@ def inside_shares(
     several shortest paths the one with the fewest vertices outside the class counts, and of those the one
     with the fewest vertices. Before lengths are added up and compared, each edge is rounded to 2^-46 of the
     diameter of its component or finer (where paths have more than 125 interior vertices, each doubling of
-    that costs two bits); on points with whole coordinates, lengths that are whole multiples of one another
-    remain so, and all ties are found.
+    that costs two bits); on points with whole coordinates (or halves, quarters, ...), lengths that are
+    whole multiples of one another remain so, and all ties are found.
 
     An interior vertex moves the share of its path by (1 if it is of the class, else 0, less what was to be
     expected of it: the part of its neighbours that are) / (interior vertices of the path). Its influence is
@@ -114,21 +114,23 @@ def _problem(matrix: csr_array, component: np.ndarray, group: np.ndarray, bits: 
 
 
 def _whole_multiples(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths as whole multiples of others: (multiples, bases), all 1 unless every squared length is whole.
+    """Lengths as whole multiples of others: (multiples, bases); all multiples are 1 unless the points are whole.
 
     The square roots of numbers without square divisors are linearly independent over the whole numbers: sums
     of such lengths are equal if and only if they hold each base as often. Prime factors below 40 are looked
     for: edges that are multiples of each other by a larger one hardly meet in a graph of neighbours.
     """
-    squares = np.rint(lengths**2)
     multiples = np.ones(len(lengths), np.int64)
-    if not np.array_equal(np.sqrt(squares), lengths):
+    scale = 2.0 ** (20 - np.frexp(lengths.max())[1])  # whole numbers may be whole up to a power of two
+    squares = np.rint((lengths * scale) ** 2)
+    if not np.array_equal(np.sqrt(squares), lengths * scale):
         return multiples, lengths
     for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37):
         while (divisible := (squares > 0) & (squares % prime**2 == 0)).any():
             squares[divisible] /= prime**2
             multiples[divisible] *= prime
-    return multiples, np.sqrt(squares)
+    common = np.gcd.reduce(multiples[squares > 0])
+    return multiples // max(common, 1), np.sqrt(squares) * common / scale
 
 
 class _Workspace(NamedTuple):
