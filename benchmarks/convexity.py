@@ -142,10 +142,12 @@ def describe_machine():
 
     with open("/proc/cpuinfo") as file:
         names = {line.split(":")[1].strip() for line in file if line.startswith("model name")}
-    blas = [
-        f"{info['internal_api']} {info['version']} ({info['architecture']})" for info in threadpool_info()
-    ]
-    return f"{', '.join(names)}, {os.cpu_count()} cores, {platform.system()}, numpy with {blas[0]}"
+    blas = threadpool_info()[0]
+    return (
+        f"{', '.join(names)}, {os.cpu_count()} cores, {platform.system()}; "
+        f"Python {platform.python_version()}, numpy {np.__version__}, "
+        f"{blas['internal_api']} {blas['version']} ({blas['architecture']})"
+    )
 
 
 def draw(table, path):

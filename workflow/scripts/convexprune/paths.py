@@ -8,8 +8,8 @@ whatever the lengths of the edges: there is no queue whose buckets an edge of le
 What is compared of a path is one integer, its key: the length, in the highest bits; the number of interior
 vertices outside the class; the number of interior vertices, in the lowest `bits`. Going along an edge is one
 addition, the better of two paths is the smaller key, and at the end the key of a target holds the two counts
-that its share needs: no path is ever listed. Since keys are integers their sums are exact, so that equal
-lengths tie whatever the order of their edges, and a path is as long as its reverse.
+that its share needs. Since keys are integers their sums are exact, so that equal lengths tie whatever the
+order of their edges, and a path is as long as its reverse.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _problem(matrix: csr_array, component: np.ndarray, group: np.ndarray, bits: 
 
 
 def _whole_multiples(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths as whole multiples of others: (multiples, bases); all multiples are 1 unless the points are whole.
+    """Lengths as whole multiples of others: (multiples, bases); multiples are all 1 unless points are whole.
 
     The square roots of numbers without square divisors are linearly independent over the whole numbers: sums
     of such lengths are equal if and only if they hold each base as often. Prime factors below 40 are looked
@@ -275,10 +275,10 @@ def _parent(v, lane, problem, keys, own):
     """The vertex before v on its best path."""
     starts, targets, edges, group, _, _, bits = problem
     key = keys[v, lane] - (1 if group[v] == own else 1 + (1 << bits))
-    e = starts[v]
-    while keys[targets[e], lane] + edges[e] != key:
-        e += 1
-    return targets[e]
+    for e in range(starts[v], starts[v + 1]):
+        if keys[targets[e], lane] + edges[e] == key:
+            return targets[e]
+    raise AssertionError("the key of a vertex on a shortest path is final")
 
 
 @compiled
