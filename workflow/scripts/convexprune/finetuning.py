@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from convexprune import corpus, encoders, metrics, provenance, pruning
+from convexprune import corpus, datasets, encoders, metrics, provenance, pruning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SequenceFeatureExtractor, TrainerCallback
@@ -88,8 +88,8 @@ def read_splits(dataset: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     Raises ValueError for a split without rows, for fewer than two training labels, and for items of
     validation or test whose label is not in train.
     """
-    table = pd.read_csv(dataset, dtype={"item": str, "label": str, "speaker": str}, keep_default_na=False)
-    splits = {split: table[table["split"] == split] for split in ("train", "validation", "test")}
+    table = datasets.read_dataset(dataset)
+    splits = {split: table[table["split"] == split] for split in corpus.SPLITS}
     empty = [split for split, rows in splits.items() if rows.empty]
     if empty:
         raise ValueError(f"{dataset} has no items in split {', '.join(empty)}; fine-tuning needs all three")
