@@ -146,6 +146,22 @@ def test_the_seed_decides(tones):
     assert (other.training_log["loss"] != one.training_log["loss"]).all()
 
 
+def test_the_seed_decides_the_order_of_clips(tones, monkeypatch):
+    read, orders = corpus.read_clips, {}
+
+    def note(path, start, end):
+        orders[seed].extend(start)
+        return read(path, start, end)
+
+    monkeypatch.setattr(corpus, "read_clips", note)
+    for seed in (0, 1):
+        orders[seed] = []
+        train(tones, seed=seed, max_steps=3)
+    epoch = 3 * 12
+    assert sorted(orders[0][:epoch]) == sorted(orders[1][:epoch])
+    assert orders[0][:epoch] != orders[1][:epoch]
+
+
 @pytest.mark.parametrize("freeze", [True, False])
 def test_the_convolutional_front_end_is_frozen_or_not(tones, freeze):
     fine_tuned = train(tones, max_steps=2, freeze_feature_encoder=freeze)
