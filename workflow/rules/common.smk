@@ -73,7 +73,7 @@ wildcard_constraints:
 
 
 def library(*modules):
-    """Files of library modules that a rule runs, so that an edit runs it again (contents are compared)."""
+    """Files of library modules a stage runs, so that an edit runs it again (contents are compared)."""
     return [f"workflow/scripts/convexprune/{module}.py" for module in modules]
 
 
@@ -85,7 +85,7 @@ def models_from(source):
 def get_layers(model, task):
     """Layers that the pruned model keeps: from the config, or else from the plan.
 
-    Only a model whose layers are left to the rule touches the checkpoint: with all layers in the config a dry
+    Only a model whose layers are left to the plan touches the checkpoint; with all layers in the config a dry
     run shows every job.
     """
     keep = MODELS[model]["keep"].get(task)
@@ -118,3 +118,70 @@ def get_trace(wildcards):
     """A small file that changes with those weights: Snakemake compares contents only below 1 MB."""
     trained_here = wildcards.state in TASKS
     return f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
+
+
+def get_embedding_settings(wildcards):
+    return {
+        "frames": config["embeddings"]["frames"],
+        "layers": MODELS[wildcards.model]["layers"],
+        "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
+        "split": config["datasets"][wildcards.dataset]["convexity_split"],
+    }
+
+
+def get_states(model, dataset):
+    """States of `model` whose convexity is measured on `dataset`."""
+    untrained = ["untrained"] if dataset in config["convexity"]["untrained"] else []
+    return [*untrained, "pretrained", *TASKS]
+
+
+def get_scores(wildcards):
+    return [
+        f"<results>/convexity/{model}/{state}/{dataset}.csv"
+        for model in MODELS
+        for dataset in DATASETS
+        for state in get_states(model, dataset)
+    ]
+
+
+def get_plan_scores(wildcards):
+    """Only models whose layers are left to the plan need their scores first."""
+    return [
+        f"<results>/convexity/{model}/pretrained/{task}.csv"
+        for model in MODELS
+        for task in TASKS
+        if task not in MODELS[model]["keep"]
+    ]
+
+
+def get_plan_settings(wildcards):
+    def settings(model, task):
+        keep = MODELS[model]["keep"].get(task)
+        rule_name = config["plan"]["rule"] if keep is None else "explicit"
+        return {
+            "keep": keep,
+            "layers": MODELS[model]["layers"],
+            "rule": rule_name,
+            "tolerance": (config["plan"]["tolerance"] if rule_name == "tolerance" else None),
+        }
+
+    return {
+        "average": config["convexity"]["average"],
+        "models": {model: {task: settings(model, task) for task in TASKS} for model in MODELS},
+    }
+
+
+def get_finetuning_settings(wildcards):
+    """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
+    settings = dict(config["finetuning"])
+    settings.pop("seeds")
+    full_layers = MODELS[wildcards.model]["layers"]
+    size = "full" if int(wildcards.layers) == full_layers else "pruned"
+    settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
+    settings["full_layers"] = full_layers
+    return dict(sorted(settings.items()))
+
+
+def get_full_weights(wildcards):
+    layers = MODELS[wildcards.model]["layers"]
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"

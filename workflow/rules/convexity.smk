@@ -1,48 +1,6 @@
 # Graph convexity of every layer, and the plan: how many layers each pruned model keeps.
 
 
-def get_states(model, dataset):
-    """States of `model` whose convexity is measured on `dataset`."""
-    untrained = ["untrained"] if dataset in config["convexity"]["untrained"] else []
-    return [*untrained, "pretrained", *TASKS]
-
-
-def get_scores(wildcards):
-    return [
-        f"<results>/convexity/{model}/{state}/{dataset}.csv"
-        for model in MODELS
-        for dataset in DATASETS
-        for state in get_states(model, dataset)
-    ]
-
-
-def get_plan_scores(wildcards):
-    """Only models whose layers are left to the rule need their scores first."""
-    return [
-        f"<results>/convexity/{model}/pretrained/{task}.csv"
-        for model in MODELS
-        for task in TASKS
-        if task not in MODELS[model]["keep"]
-    ]
-
-
-def get_plan_settings(wildcards):
-    def settings(model, task):
-        keep = MODELS[model]["keep"].get(task)
-        rule_name = config["plan"]["rule"] if keep is None else "explicit"
-        return {
-            "keep": keep,
-            "layers": MODELS[model]["layers"],
-            "rule": rule_name,
-            "tolerance": (config["plan"]["tolerance"] if rule_name == "tolerance" else None),
-        }
-
-    return {
-        "average": config["convexity"]["average"],
-        "models": {model: {task: settings(model, task) for task in TASKS} for model in MODELS},
-    }
-
-
 rule score_convexity:
     input:
         code=library("convexity", "neighbours", "paths", "kernels", "embeddings"),

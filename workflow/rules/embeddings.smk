@@ -1,15 +1,6 @@
 # Hidden states of every layer, averaged over frames: one HDF5 a model, state and dataset.
 
 
-def get_embedding_settings(wildcards):
-    return {
-        "frames": config["embeddings"]["frames"],
-        "layers": MODELS[wildcards.model]["layers"],
-        "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
-        "split": config["datasets"][wildcards.dataset]["convexity_split"],
-    }
-
-
 rule embed:
     input:
         code=library("extraction", "encoders", "datasets", "corpus"),

@@ -1,17 +1,6 @@
 # Full, pruned and sweep models, all by one rule, and what they cost to run.
 
 
-def get_finetuning_settings(wildcards):
-    """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
-    settings = dict(config["finetuning"])
-    settings.pop("seeds")
-    full_layers = MODELS[wildcards.model]["layers"]
-    size = "full" if int(wildcards.layers) == full_layers else "pruned"
-    settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
-    settings["full_layers"] = full_layers
-    return dict(sorted(settings.items()))
-
-
 rule finetune:
     input:
         code=library("finetuning", "metrics", "pruning", "encoders", "datasets", "corpus"),
@@ -60,11 +49,6 @@ rule merge_finetuning:
         "../../envs/results.yaml"
     script:
         "../scripts/merge_metrics.py"
-
-
-def get_full_weights(wildcards):
-    layers = MODELS[wildcards.model]["layers"]
-    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
 
 
 rule time_inference:
