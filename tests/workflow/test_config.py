@@ -65,7 +65,7 @@ def test_a_wrong_config_is_refused_and_named(workflow, paper, path, value, named
     config = workflow.write_config("wrong.yaml", change(paper, path, value))
     result = workflow.run("--dry-run", "--configfile", config)
     assert result.returncode != 0
-    assert named in result.stderr
+    assert named in result.stdout + result.stderr
 
 
 def test_config_given_on_the_command_line_replaces_config_yaml(workflow, paper):
