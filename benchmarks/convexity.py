@@ -1,7 +1,7 @@
 """Time and peak memory of graph convexity, against nnconvexity and against shortest paths by SciPy.
 
     python benchmarks/convexity.py                     # all sizes: about 40 minutes on two cores
-    python benchmarks/convexity.py --largest 5000      # the smaller ones
+    python benchmarks/convexity.py --largest 5000 --nnconvexity 2000    # two minutes
 
 Writes convexity.csv and convexity.png beside this file. Each measurement has a process of its own, which
 makes the seeded data, warms up on a few points (compiled code comes from its cache on disk), and measures.
@@ -175,6 +175,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--largest", type=int, default=SAMPLED[0], help="leave out sizes above this")
+    parser.add_argument("--nnconvexity", type=int, default=9982, help="its largest size: 9,982 takes 10 GB")
     parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -188,7 +189,7 @@ def main():
     plan.append(("convexprune, sampled sources", SAMPLED))
     rows = []
     for method, size in plan:
-        if size[0] > options.largest or (method == "nnconvexity" and size[0] > 10_000):  # 25,463: over 24 GB
+        if size[0] > (options.nnconvexity if method == "nnconvexity" else options.largest):
             continue
         command = [sys.executable, __file__, "--threads", str(options.threads), "--measure", method]
         output = subprocess.run(
