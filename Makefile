@@ -22,7 +22,8 @@ install: .venv/installed
 # The whole experiment on synthesised speech with two small models: no network, no GPU.
 demo: .venv/installed
 	$(SNAKEMAKE) $(DEMO)
-	$(BIN)/snakemake $(DEMO) --report results/demo/report.html > /dev/null 2>&1
+	@$(BIN)/snakemake $(DEMO) --report results/demo/report.html > results/demo/report.log 2>&1 \
+		|| { cat results/demo/report.log; exit 1; }
 	@cat results/demo/table1.md
 	@echo
 	@echo "Figures: results/demo/figures/   Report: results/demo/report.html   Tables: results/demo/*.csv"
@@ -31,8 +32,13 @@ demo: .venv/installed
 report: .venv/installed
 	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
 
-# After a kill: unlock the folder, then run what was left unfinished again.
+# After a kill: unlock the folder, then run what was left unfinished again. For the demo: CONFIG=resources/demo.yaml
 resume: .venv/installed
+	@for process in $$(pgrep -f "[b]in/snakemake"); do \
+		if [ "$$(readlink /proc/$$process/cwd)" = "$(CURDIR)" ]; then \
+			echo "Snakemake still runs here (process $$process): stop it first"; exit 1; \
+		fi; \
+	done
 	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
 	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
 
@@ -59,4 +65,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf results/demo resources/synthetic
+	rm -rf results/demo

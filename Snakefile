@@ -28,5 +28,5 @@ rule all:
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
-        figure2=(multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else []),
+        figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",

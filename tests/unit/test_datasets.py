@@ -43,7 +43,7 @@ def run(script, folder, settings=None, **tables):
             log=[folder / "log"],
         )
     )
-    return datasets.read_dataset(folder / "dataset.csv")
+    return corpus.read_dataset(folder / "dataset.csv")
 
 
 # Words

@@ -105,7 +105,7 @@ def task(tmp_path, clips):
         output=SimpleNamespace(embeddings=tmp_path / "out/words.h5"),
         params=SimpleNamespace(settings={"split": "test", "frames": "all", "layers": LAYERS, "seed": None}),
         wildcards=SimpleNamespace(model="tiny", state="pretrained", dataset="words"),
-        resources=SimpleNamespace(batch_size=4),
+        resources=SimpleNamespace(batch_size=4, gpu=0),
         threads=1,
         log=[tmp_path / "log"],
     )

@@ -5,7 +5,7 @@ import download_model
 import import_model
 import pytest
 import torch
-from convexprune import encoders, provenance
+from convexprune import encoders, provenance, sources
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
@@ -117,9 +117,9 @@ def test_import_copies_a_local_folder(tmp_path, clips):
 
 def test_import_refuses_what_is_no_model_folder(tmp_path):
     with pytest.raises(ValueError, match="is not a folder"):
-        encoders.import_encoder(tmp_path / "out", {"path": str(tmp_path / "none"), "layers": 1})
+        sources.import_encoder(tmp_path / "out", {"path": str(tmp_path / "none"), "layers": 1})
     with pytest.raises(ValueError, match="cannot be loaded as a speech model"):
-        encoders.import_encoder(tmp_path / "out", {"path": str(tmp_path), "layers": 1})
+        sources.import_encoder(tmp_path / "out", {"path": str(tmp_path), "layers": 1})
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_download_fetches_the_commit_and_normalises_the_folder(tmp_path, clips, 
 
 def test_download_checks_the_layers(tmp_path, hub):
     with pytest.raises(ValueError, match="someone/tiny has 3 transformer layers"):
-        encoders.download_encoder(tmp_path, {"id": "someone/tiny", "revision": "v1", "layers": 4})
+        sources.download_encoder(tmp_path, {"id": "someone/tiny", "revision": "v1", "layers": 4})
 
 
 def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
@@ -178,5 +178,5 @@ def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(
         ValueError, match=r"cannot download a/b at revision c: no route. .* source: path"
     ) as caught:
-        encoders.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
+        sources.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
     assert "\n" not in str(caught.value)

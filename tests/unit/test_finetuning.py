@@ -74,6 +74,7 @@ def train(folder, layers=2, seed=0, dataset="words.csv", **changes):
         layers=layers,
         seed=seed,
         threads=1,
+        gpus=0,
     )
 
 
@@ -299,6 +300,7 @@ def outputs(tones, tmp_path_factory):
             params=SimpleNamespace(settings=SETTINGS),
             wildcards=SimpleNamespace(**NAMES, layers="2", seed="0"),
             threads=1,
+            resources=SimpleNamespace(gpu=0),
             log=[folder / "log"],
         )
     )

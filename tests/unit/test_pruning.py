@@ -3,6 +3,7 @@ import torch
 from convexprune import encoders
 from convexprune.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 CLIPS = torch.randn(2, 3200, generator=torch.Generator().manual_seed(1))
 
@@ -53,3 +54,23 @@ def test_a_depth_the_model_does_not_have_is_refused(layers):
 def test_a_head_over_all_layers_is_refused():
     with pytest.raises(ValueError, match="use_weighted_layer_sum"):
         prune(make_encoder(head=True, use_weighted_layer_sum=True), 1)
+
+
+@pytest.mark.parametrize(
+    ("full", "kept", "labels", "reduction"),
+    [(12, 9, 35, 22.48), (24, 16, 35, 31.92), (12, 3, 388, 67.38), (24, 5, 388, 75.78)],
+)
+def test_layers_kept_give_the_papers_parameter_reductions(full, kept, labels, reduction):
+    large = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}
+    config = Wav2Vec2Config(
+        num_hidden_layers=full,
+        num_labels=labels,
+        do_stable_layer_norm=full == 24,
+        feat_extract_norm="layer" if full == 24 else "group",
+        conv_bias=full == 24,
+        **(large if full == 24 else {}),
+    )
+    with torch.device("meta"):
+        model = Wav2Vec2ForSequenceClassification(config)
+    remaining = prune(model, kept).num_parameters() / model.num_parameters()
+    assert 100 * (1 - remaining) == pytest.approx(reduction, abs=0.01)

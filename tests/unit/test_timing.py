@@ -92,9 +92,11 @@ def call(folders, layers=1, full_layers=LAYERS):
                 pruned_weights=folders / "1" / "model.safetensors",
             ),
             output=SimpleNamespace(timing=folders / "timing.json"),
-            params=SimpleNamespace(settings={"runs": 20, "warmup": 3, "full_layers": full_layers}),
+            params=SimpleNamespace(
+                settings={"runs": 20, "warmup": 3, "threads": 1, "full_layers": full_layers}
+            ),
             wildcards=SimpleNamespace(model="tiny", task="words", layers=str(layers)),
-            threads=1,
+            resources=SimpleNamespace(gpu=0),
             log=[folders / "log"],
         )
     )

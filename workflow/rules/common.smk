@@ -1,4 +1,6 @@
-# Config validation, wildcard constraints and the input functions that more than one stage uses. No rules.
+# Config validation, wildcard constraints and input functions of all stages. No rules.
+
+from pathlib import Path
 
 import pandas as pd
 from snakemake.exceptions import WorkflowError
@@ -46,6 +48,14 @@ def check_config():
             task in config["finetuning"]["learning_rate"],
             f"tasks: {task} needs finetuning.learning_rate.{task}",
         )
+    for place, held_out in (
+        ("corpus.table", config["corpus"].get("table")),
+        ("datasets.speakers", config["datasets"].get("speakers")),
+    ):
+        check(
+            held_out is None or held_out["test_share"] + held_out["validation_share"] < 1,
+            f"{place}: test_share and validation_share leave nothing to train on",
+        )
     for task, sweep in config["sweep"].items():
         check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
         for name in sweep["models"]:
@@ -80,6 +90,14 @@ def library(*modules):
 def models_from(source):
     """Wildcard constraint: the models of one source."""
     return "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source) or "(?!)"
+
+
+def get_model_files(wildcards):
+    """The files of a local model folder. Transformers accepts either form of weights."""
+    folder = Path(MODELS[wildcards.model]["path"])
+    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    found = next((path for path in weights if path.exists()), weights[0])
+    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
 
 
 def get_layers(model, task):

@@ -1,14 +1,15 @@
 # Recordings: two Speech Commands archives (downloaded or synthesised) or the user's table -> one HDF5, datasets.
 
 CORPUS = config["corpus"]
+ARCHIVES = "<results>/synthetic" if "synthetic" in CORPUS else "<resources>/speech_commands"
 
 
 rule synthesise_archives:
     input:
         code=library("synthesis"),
     output:
-        train="<resources>/synthetic/speech_commands_v0.02.tar.gz",
-        test="<resources>/synthetic/speech_commands_test_set_v0.02.tar.gz",
+        train="<results>/synthetic/speech_commands_v0.02.tar.gz",
+        test="<results>/synthetic/speech_commands_test_set_v0.02.tar.gz",
     log:
         "<results>/logs/synthesise_archives.log",
     conda:
@@ -60,8 +61,8 @@ else:
     rule ingest_archives:
         input:
             code=library("ingestion", "corpus"),
-            train=f"<resources>/{list(CORPUS)[0]}/speech_commands_v0.02.tar.gz",
-            test=f"<resources>/{list(CORPUS)[0]}/speech_commands_test_set_v0.02.tar.gz",
+            train=f"{ARCHIVES}/speech_commands_v0.02.tar.gz",
+            test=f"{ARCHIVES}/speech_commands_test_set_v0.02.tar.gz",
         output:
             samples="<results>/corpus/corpus.h5",
             table="<results>/corpus/corpus.csv",

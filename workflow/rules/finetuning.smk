@@ -3,7 +3,7 @@
 
 rule finetune:
     input:
-        code=library("finetuning", "metrics", "pruning", "encoders", "datasets", "corpus"),
+        code=library("finetuning", "devices", "metrics", "pruning", "encoders", "corpus"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -53,7 +53,7 @@ rule merge_finetuning:
 
 rule time_inference:
     input:
-        code=library("timing", "encoders"),
+        code=library("timing", "devices", "encoders"),
         full_weights=get_full_weights,
         pruned_weights=f"<results>/finetuned/{{model}}/{{task}}/{{layers}}/{SEEDS[0]}/model.safetensors",
     output:
@@ -62,7 +62,7 @@ rule time_inference:
         "<results>/logs/time_inference/{model}/{task}/{layers}.log",
     conda:
         "../../envs/models.yaml"
-    # All the cores of a local run: nothing else of the workflow runs beside a timing.
+    # Reserves all the cores of a local run, so that nothing of the workflow runs beside it; uses config["threads"].
     threads: workflow.resource_settings.cores or config["threads"]
     resources:
         gpu=config["gpus"],
@@ -70,6 +70,7 @@ rule time_inference:
         settings=lambda wildcards: {
             "full_layers": MODELS[wildcards.model]["layers"],
             "runs": config["timing"]["runs"],
+            "threads": config["threads"],
             "warmup": config["timing"]["warmup"],
         },
     script:

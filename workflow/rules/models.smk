@@ -4,7 +4,7 @@
 
 rule download_model:
     input:
-        code=library("encoders"),
+        code=library("sources", "encoders"),
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -25,8 +25,8 @@ rule download_model:
 
 rule import_model:
     input:
-        code=library("encoders"),
-        source=lambda wildcards: f"{MODELS[wildcards.model]['path']}/config.json",
+        code=library("sources", "encoders"),
+        source=get_model_files,
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -64,8 +64,6 @@ rule pretrain_model:
     conda:
         "../../envs/models.yaml"
     threads: config["threads"]
-    resources:
-        gpu=min(1, config["gpus"]),
     params:
         settings=lambda wildcards: {
             "layers": MODELS[wildcards.model]["layers"],

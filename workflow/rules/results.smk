@@ -1,6 +1,8 @@
 # Table 1 and the figures.
 
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
+# Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
+SWEPT = "words" if "words" in config["sweep"] else "speakers"
 
 
 rule make_table1:
@@ -79,8 +81,8 @@ rule draw_figure2:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "models": config["sweep"].get("words", {}).get("models"),
-            "task": "words",
+            "models": config["sweep"].get(SWEPT, {}).get("models"),
+            "task": SWEPT,
         },
     script:
         "../scripts/draw_figure2.py"

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import encoders, provenance
+from convexprune import provenance, sources
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    encoders.download_encoder(Path(smk.output.weights).parent, smk.params.settings)
+    sources.download_encoder(Path(smk.output.weights).parent, smk.params.settings)
 
 
 if "snakemake" in globals():

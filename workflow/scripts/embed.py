@@ -18,6 +18,7 @@ def main(smk) -> None:
         settings=smk.params.settings,
         batch_size=smk.resources.batch_size,
         threads=smk.threads,
+        gpus=smk.resources.gpu,
     )
 
 

@@ -16,6 +16,7 @@ def main(smk):
         layers=int(smk.wildcards.layers),
         seed=int(smk.wildcards.seed),
         threads=smk.threads,
+        gpus=smk.resources.gpu,
     )
     fine_tuned.save(Path(smk.output.weights).parent)
 

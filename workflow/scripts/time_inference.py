@@ -13,7 +13,7 @@ def main(smk):
         smk.params.settings,
         {"model": smk.wildcards.model, "task": smk.wildcards.task},
         layers=int(smk.wildcards.layers),
-        threads=smk.threads,
+        gpus=smk.resources.gpu,
     )
     provenance.write_json(smk.output.timing, measured)
 

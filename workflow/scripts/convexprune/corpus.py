@@ -90,6 +90,11 @@ def read_table(path: Path) -> pd.DataFrame:
     return read_csv(path)[COLUMNS].astype({"offset": int, "n_samples": int})
 
 
+def read_dataset(path: Path) -> pd.DataFrame:
+    """A dataset: `start` and `end` as integers, the rest as strings."""
+    return read_csv(path)[ITEM_COLUMNS].astype({"start": int, "end": int})
+
+
 def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
     """Clips of one second from `samples[start:end]` of a finished corpus' HDF5 file.
 

@@ -7,18 +7,12 @@ A dataset is a table `item, start, end, label, speaker, split`: `item` is the re
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pandas as pd
 
-from convexprune.corpus import ITEM_COLUMNS, SILENCE, SPLITS, read_csv
+from convexprune.corpus import ITEM_COLUMNS, SILENCE, SPLITS
 
 logger = logging.getLogger(__name__)
-
-
-def read_dataset(path: Path) -> pd.DataFrame:
-    """A dataset: `start` and `end` as integers, the rest as strings."""
-    return read_csv(path)[ITEM_COLUMNS].astype({"start": int, "end": int})
 
 
 def make_items(table: pd.DataFrame, label: str) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from convexprune import encoders, provenance
+from convexprune import devices, encoders, provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SequenceFeatureExtractor
@@ -81,6 +81,7 @@ def embed(
     settings: dict[str, Any],
     batch_size: int,
     threads: int,
+    gpus: int,
 ) -> None:
     """Embed the items of one split of `dataset` with the model in `folder`; write the file `output`.
 
@@ -94,14 +95,14 @@ def embed(
     import torch
     from tqdm import tqdm
 
-    from convexprune import corpus, datasets
+    from convexprune import corpus
 
     torch.set_num_threads(threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.claim_device(gpus)
     model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
     encoders.check_layers(model, settings["layers"], identity["model"])
     model.to(device)
-    items = datasets.read_dataset(dataset)
+    items = corpus.read_dataset(dataset)
     items = items[items["split"] == settings["split"]]
     if items.empty:
         raise ValueError(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from convexprune import corpus, datasets, encoders, metrics, provenance, pruning
+from convexprune import corpus, devices, encoders, metrics, provenance, pruning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SequenceFeatureExtractor, TrainerCallback
@@ -88,7 +88,7 @@ def read_splits(dataset: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     Raises ValueError for a split without rows, for fewer than two training labels, and for items of
     validation or test whose label is not in train.
     """
-    table = datasets.read_dataset(dataset)
+    table = corpus.read_dataset(dataset)
     splits = {split: table[table["split"] == split] for split in corpus.SPLITS}
     empty = [split for split, rows in splits.items() if rows.empty]
     if empty:
@@ -172,6 +172,7 @@ def finetune(
     layers: int,
     seed: int,
     threads: int,
+    gpus: int,
 ) -> FineTuned:
     """Fine-tune the encoder folder `encoder`, pruned to `layers` layers, to tell a dataset's labels.
 
@@ -211,7 +212,7 @@ def finetune(
     disable_progress_bar()
     splits = read_splits(dataset)
     labels = sorted(set(splits["train"]["label"]))
-    gpu = torch.cuda.is_available()
+    gpu = devices.claim_device(gpus) == "cuda"
     bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not gpu)
@@ -296,6 +297,7 @@ def finetune(
             "settings": settings,
             "versions": provenance.versions("torch", "transformers", "accelerate"),
             "device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine(),
+            "precision": "bfloat16" if bf16 else "float16" if gpu else "float32",
             "threads": threads,
             "base": read_base(encoder),
         },

@@ -61,7 +61,7 @@ def _scores(convexity: pd.DataFrame | None, model: str, task: str, full: int, av
 
 def _choose(scores: pd.Series, rule: str, tolerance: float | None, dataset: str) -> tuple[int, str]:
     best, highest = int(scores.idxmax()), float(scores.max())
-    peak = f"The convexity of {dataset} is highest at {_count(best)} ({highest:.4f})"
+    peak = f"The convexity of {dataset} is highest at {_count(best)} ({highest:.4f}), of one or more"
     if rule == "highest":
         return best, f"{peak}."
     if rule == "tolerance":

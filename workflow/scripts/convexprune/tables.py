@@ -122,6 +122,8 @@ NOTES = (
     "Full and pruned: test accuracy in % ± σ, the binomial standard error sqrt(p (1 - p) / n). With "
     "several seeds, their mean, and [in brackets] the standard deviation over seeds.",
     "Differences, of parameters too, are relative and in %: 100 (pruned - full) / full.",
+    "Train time: wall time of trainer.train(), on a machine that may have run other jobs beside it; early "
+    "stopping counts.",
     "Inference: the change of the median time for a random 1 s input ± its standard error.",
     "* is an outlier, left out of the average: of five or more accuracy differences, one more than three "
     "interquartile ranges outside the quartiles.",

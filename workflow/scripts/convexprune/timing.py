@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexprune import encoders, provenance
+from convexprune import devices, encoders, provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,18 +90,18 @@ def time_inference(
     names: dict[str, str],
     *,
     layers: int,
-    threads: int,
+    gpus: int,
 ) -> dict[str, Any]:
     """Time the model folders `full` and `pruned` (of `layers` layers) in turn; times in seconds.
 
     `names` (model and task) goes into the record. `settings`: full_layers, runs (paper: 300), warmup
-    (unmeasured turns). Raises ValueError if a folder's model does not have the layers stated.
+    (unmeasured turns), threads of torch. Raises ValueError if a folder's model does not have the layers stated.
     """
     import torch
 
-    gpu = torch.cuda.is_available()
-    device = "cuda" if gpu else "cpu"
-    torch.set_num_threads(threads)
+    device = devices.claim_device(gpus)
+    gpu = device == "cuda"
+    torch.set_num_threads(settings["threads"])
     models = [
         load_classifier(full, settings["full_layers"], device),
         load_classifier(pruned, layers, device),
@@ -119,7 +119,7 @@ def time_inference(
         "layers": layers,
         "full_layers": settings["full_layers"],
         "runs": settings["runs"],
-        "threads": threads,
+        "threads": settings["threads"],
         "device": torch.cuda.get_device_name() if gpu else "cpu",
         "machine": f"{platform.node()} ({platform.processor() or platform.machine()}, {os.cpu_count()} CPUs)",
         "full": summarise(full_seconds),

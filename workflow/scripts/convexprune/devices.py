@@ -1,0 +1,50 @@
+"""The device of a job: the CPU where the job was given no GPU, else one GPU that no other job holds."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_claims = []  # open lock files: a claim lasts as long as the process
+
+
+def claim_device(gpus: int) -> str:
+    """Hide all GPUs but one from this process, or all where `gpus` is 0; "cuda" or "cpu".
+
+    Call it before anything uses CUDA. A job sees one GPU even where the machine has more: the Trainer would
+    spread over all it sees and multiply the batch size. GPUs are claimed by file locks on this machine, which
+    end with the process however it ends. A job that asks for a GPU on a machine without one gets the CPU.
+    """
+    import torch
+
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        return "cpu"
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = given.split(",") if given else [str(index) for index in range(torch.cuda.device_count())]
+    if not found or not torch.cuda.is_available():
+        log.warning("no GPU on this machine: running on the CPU")
+        return "cpu"
+    os.environ["CUDA_VISIBLE_DEVICES"] = claim_one(found)
+    log.info("GPU %s", os.environ["CUDA_VISIBLE_DEVICES"])
+    return "cuda"
+
+
+def claim_one(names: list[str]) -> str:
+    """The first of `names` that no other process has claimed, or the first if all are."""
+    for name in names:
+        lock = open(Path(tempfile.gettempdir()) / f"convexprune-gpu-{name.replace('/', '-')}.lock", "a")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        _claims.append(lock)
+        return name
+    log.warning("every GPU is claimed: sharing %s", names[0])
+    return names[0]
