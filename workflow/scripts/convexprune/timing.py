@@ -95,7 +95,9 @@ def time_inference(
     """Time the model folders `full` and `pruned` (of `layers` layers) in turn; times in seconds.
 
     `names` (model and task) goes into the record. `settings`: full_layers, runs (paper: 300), warmup
-    (unmeasured turns), threads of torch. Raises ValueError if a folder's model does not have the layers stated.
+    (unmeasured turns), threads of torch.
+
+    Raises ValueError if a folder's model does not have the layers stated.
     """
     import torch
 
