@@ -44,7 +44,9 @@ def test_every_model_state_dataset_and_layer_is_scored(finished):
     assert set(found) == expected
     assert len(found) == len(expected)
     assert convexity.score.between(0, 1).all()
-    assert (convexity.stderr > 0).all()
+    assert (convexity.stderr >= 0).all()
+    # A layer whose every path stays inside its class has no spread to estimate an error from.
+    assert (convexity.stderr > 0)[convexity.score.between(0.001, 0.999)].all()
 
 
 def test_the_plan_decides_what_is_trained(finished):
