@@ -1,7 +1,6 @@
 # Recordings: two Speech Commands archives (downloaded or synthesised) or the user's table -> one HDF5, datasets.
 
 CORPUS = config["corpus"]
-ARCHIVES = "<results>/synthetic" if "synthetic" in CORPUS else "<resources>/speech_commands"
 
 
 rule synthesise_archives:
@@ -23,7 +22,7 @@ rule synthesise_archives:
 
 rule download_archive:
     input:
-        code=library("downloads"),
+        code=ancient(library("downloads")),  # an archive that is there stays, however it would be fetched now
     output:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
@@ -32,7 +31,9 @@ rule download_archive:
     conda:
         "../../envs/corpus.yaml"
     params:
-        settings=lambda wildcards: CORPUS["speech_commands"][wildcards.archive],
+        # As a function of the input these are not tracked: an archive that is there is never fetched again
+        # because its source or sum was written into the config.
+        settings=lambda wildcards, input: get_archives()[wildcards.archive],
     script:
         "../scripts/download_archive.py"
 
@@ -61,8 +62,8 @@ else:
     rule ingest_archives:
         input:
             code=library("ingestion", "corpus"),
-            train=f"{ARCHIVES}/speech_commands_v0.02.tar.gz",
-            test=f"{ARCHIVES}/speech_commands_test_set_v0.02.tar.gz",
+            train=get_archive("speech_commands_v0.02"),
+            test=get_archive("speech_commands_test_set_v0.02"),
         output:
             samples="<results>/corpus/corpus.h5",
             table="<results>/corpus/corpus.csv",
