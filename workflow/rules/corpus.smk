@@ -42,7 +42,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("ingestion", "corpus"),
+            code=library("ingestion", "archives", "corpus"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",
@@ -61,7 +61,7 @@ else:
 
     rule ingest_archives:
         input:
-            code=library("ingestion", "corpus"),
+            code=library("ingestion", "archives", "corpus"),
             train=get_archive("speech_commands_v0.02"),
             test=get_archive("speech_commands_test_set_v0.02"),
         output:
