@@ -123,6 +123,12 @@ def get_archive(name):
     return ancient(f"<resources>/speech_commands/{name}.tar.gz")
 
 
+def get_summarised():
+    """The tables that the summary counts, by name: the datasets, and all aligned phones, rare ones too."""
+    phones = {"phones": "<results>/alignment/phones.csv"} if "phonemes" in DATASETS else {}
+    return {name: f"<results>/datasets/{name}.csv" for name in DATASETS} | phones
+
+
 def models_from(source):
     """Wildcard constraint: the models of one source."""
     return "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source) or "(?!)"

@@ -109,3 +109,33 @@ rule build_speakers:
         },
     script:
         "../scripts/build_speakers.py"
+
+
+rule summarise_datasets:
+    input:
+        code=library("summary", "datasets", "corpus"),
+        corpus="<results>/corpus/corpus.csv",
+        datasets=list(get_summarised().values()),
+    output:
+        csv=report(
+            "<results>/datasets/summary.csv",
+            caption="../report/summary.rst",
+            category="Data",
+            labels={"table": "Files, classes, speakers and durations, as a table"},
+        ),
+        markdown=report(
+            "<results>/datasets/summary.md",
+            caption="../report/summary.rst",
+            category="Data",
+            labels={"table": "Files, classes, speakers and durations, to read"},
+        ),
+    log:
+        "<results>/logs/summarise_datasets.log",
+    localrule: True
+    conda:
+        "../../envs/corpus.yaml"
+    params:
+        # The paper's counts are those of the real recordings.
+        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())},
+    script:
+        "../scripts/summarise_datasets.py"
