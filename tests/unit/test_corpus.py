@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from convexprune import corpus, ingestion, synthesis
+from convexprune import corpus, datasets, ingestion, synthesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +56,7 @@ VALIDATION, TESTING = ["bed/bbbbbbbb_nohash_0.wav"], ["yes/cccccccc_nohash_0.wav
 TEST_AUDIO = {
     "./yes/cccccccc_nohash_0.wav": noise(4),
     "./_unknown_/bed_cccccccc_nohash_2.wav": noise(5),
+    "./_unknown_/visual_cccccccc_nohash_0.wav.wav": noise(7),  # as most of the original's
     "./_silence_/7.wav": noise(6),
 }
 EXPECTED = {  # path: word, speaker, split, samples
@@ -64,6 +65,7 @@ EXPECTED = {  # path: word, speaker, split, samples
     "yes/aaaaaaaa_nohash_1.wav": ("yes", "aaaaaaaa", "train", noise(3, 12_345)),
     "yes/cccccccc_nohash_0.wav": ("yes", "cccccccc", "test", noise(4)),
     "_unknown_/bed_cccccccc_nohash_2.wav": ("bed", "cccccccc", "test", noise(5)),
+    "_unknown_/visual_cccccccc_nohash_0.wav.wav": ("visual", "cccccccc", "test", noise(7)),
     "_silence_/7.wav": ("_silence_", "", "test", noise(6)),
 }
 
@@ -141,6 +143,59 @@ def test_a_file_in_both_lists_is_for_validation(tmp_path, test_archive):
     assert "1 files are in both lists" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("validation", [VALIDATION, [*VALIDATION, *TESTING]])
+def test_a_recording_of_the_test_archive_is_for_test_only(tmp_path, test_archive, validation):
+    """Also where the lists leave it for training or put it into validation."""
+    files = train_files() | lists(validation, [])
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED)
+    assert "1 recordings of" in (tmp_path / "log").read_text()
+
+
+def test_the_papers_split_rules_on_an_archive_with_every_oddity(tmp_path):
+    """Words by the lists, speakers with more than `min_files` of what is left for training, 90/10."""
+    clip = wav(noise(1, 100))
+    names = {  # speaker: recordings in the train and validation archive
+        "aaaaaaaa": [f"bed/aaaaaaaa_nohash_{n}.wav" for n in range(30)]  # 51 for training: in
+        + [f"yes/aaaaaaaa_nohash_{n}.wav" for n in range(21)],
+        "bbbbbbbb": [f"yes/bbbbbbbb_nohash_{n}.wav" for n in range(50)],  # 50: not more than 50
+        "cccccccc": [f"bed/cccccccc_nohash_{n}.wav" for n in range(60)],  # 60, 50 of them for training
+        "dddddddd": [f"yes/dddddddd_nohash_{n}.wav" for n in range(71)],  # 71, 60 of them for training: in
+    }
+    validation = [*names["cccccccc"][:5], *names["dddddddd"][:4]]
+    testing = [*names["cccccccc"][3:10], *names["dddddddd"][4:11]]  # two of them in both lists
+    files = {f"./{name}": clip for speaker in names.values() for name in speaker}
+    files |= lists(validation, testing)
+    files |= {f"./_background_noise_/{kind}.wav": wav(noise(9)) for kind in ("pink_noise", "running_tap")}
+    files |= {"./LICENSE": b"free", "./bed/._cccccccc_nohash_0.wav": b"?"}
+    test = {f"./yes/dddddddd_nohash_{n}.wav": clip for n in range(4, 11)}
+    test |= {"./_unknown_/bed_cccccccc_nohash_5.wav": clip, "./_unknown_/bed_cccccccc_nohash_6.wav.wav": clip}
+    test |= {"./_silence_/0.wav": clip, "./_silence_/1.wav": clip}
+    output = ingest(
+        tmp_path, write_tar(tmp_path / "train.tar.gz", files), write_tar(tmp_path / "test.tar.gz", test)
+    )
+    table = corpus.read_table(output.table)
+
+    by_split = table.groupby("split")["path"].agg(set).to_dict()
+    everything = {name for speaker in names.values() for name in speaker}
+    assert by_split == {
+        "validation": set(validation),
+        "train": everything - set(validation) - set(testing),
+        "test": {name.removeprefix("./") for name in test},
+    }
+    words = datasets.build_words(table)
+    assert set(words["label"]) == {"bed", "yes"}
+    assert words["split"].value_counts().to_dict() == {"train": 211, "test": 9, "validation": 9}
+    speakers = datasets.build_speakers(table, min_files=50, test_share=0.1, validation_share=0.1, seed=0)
+    assert speakers["label"].value_counts().to_dict() == {"aaaaaaaa": 51, "dddddddd": 60}
+    assert set(speakers["item"]) <= by_split["train"]
+    tested = speakers[speakers["split"] == "test"]["label"].value_counts()
+    assert tested.to_dict() == {
+        "aaaaaaaa": 6,
+        "dddddddd": 6,
+    }  # a tenth of 111 rounded up, 5.1 and 6.0 of each
+
+
 def test_the_fingerprint_changes_with_samples_and_with_labels(tmp_path, test_archive):
     def fingerprint(name, files):
         folder = tmp_path / name
@@ -193,7 +248,10 @@ GOOD = train_files() | lists(VALIDATION, TESTING)
         (GOOD | {"./bed/no speaker.wav": wav(noise(1))}, "bed/no speaker.wav' is not named"),
         (GOOD | {"./b\x1bed/dddddddd_nohash_0.wav": wav(noise(1))}, "is not named"),
         (GOOD | {"/bed/dddddddd_nohash_0.wav": wav(noise(1))}, "has an absolute path"),
-        (GOOD | lists(VALIDATION, []), "1 recordings come twice, such as yes/cccccccc_nohash_0.wav"),
+        (
+            GOOD | {"bed/bbbbbbbb_nohash_0.wav": wav(noise(2))},
+            "train.tar.gz: 1 recordings come twice, such as bed/bbbbbbbb_nohash_0.wav",
+        ),
     ],
 )
 def test_a_bad_train_archive_is_named(tmp_path, test_archive, files, message):

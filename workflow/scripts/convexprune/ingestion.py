@@ -58,12 +58,13 @@ LISTS = ("validation_list.txt", "testing_list.txt")
 def parse_name(name: str) -> tuple[str, str]:
     """Word and speaker of an archive's `word/speaker_nohash_n.wav`.
 
-    In `_unknown_` the word comes first in the file name; in `_silence_` there is no speaker.
+    In `_unknown_` the word comes first in the file name, which in the original test archive may end in
+    `.wav.wav`; in `_silence_` there is no speaker.
     """
     folder, _, file = name.rpartition("/")
     if folder == SILENCE:
         return SILENCE, ""
-    pattern = r"(?P<speaker>[0-9a-f]+)_nohash_\d+\.wav"
+    pattern = r"(?P<speaker>[0-9a-f]+)_nohash_\d+\.wav(\.wav)?"
     if folder == "_unknown_":
         pattern = rf"(?P<word>[^_]+)_{pattern}"
     match = re.fullmatch(pattern, file)
@@ -115,7 +116,8 @@ def ingest_archives(
 
     Validation: the files that `validation_list.txt` names. Train: the files of the same archive that neither
     it nor `testing_list.txt` names. Test: the test archive, `_silence_` included. `_background_noise_` is
-    left out. The lists may stand anywhere in the archive.
+    left out. The lists may stand anywhere in the archive. A file in both lists is for validation, and one of
+    the test archive that the lists leave in the other is for test only; both are told in the log.
 
     Raises ValueError for an archive that is damaged, not the one that was downloaded, or not to be trusted
     (archives.read_members), at once; for bad recordings in one report that names all of them; and for lists
@@ -123,19 +125,23 @@ def ingest_archives(
     """
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
         lists, bad = add_archive(writer, train, "train")
-        train_rows = writer.rows
-        writer.rows = []
+        rows, writer.rows = writer.rows, []
         bad += add_archive(writer, test, "test")[1]
         if bad:
             raise ValueError(f"{len(bad)} recordings are bad, so there is no corpus:\n" + "\n".join(bad))
         if not writer.rows:
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
-        writer.rows = split_by_lists(train_rows, lists, train) + writer.rows
-        if repeated := repeated_paths(writer.rows):
-            raise ValueError(
-                f"{train}, {test}: {len(repeated)} recordings come twice, such as {repeated[0]}; those of "
-                "the test archive must be in testing_list.txt and not in validation_list.txt"
+        tested = {row["path"] for row in writer.rows}
+        rows = split_by_lists(rows, lists, train)
+        if doubled := [row["path"] for row in rows if row["path"] in tested]:
+            logger.warning(
+                "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
+                len(doubled),
+                test,
+                train,
+                ", ".join(doubled),
             )
+        writer.rows = [row for row in rows if row["path"] not in tested] + writer.rows
 
 
 def add_archive(writer: CorpusWriter, archive: Path, split: str) -> tuple[dict[str, set[str]], list[str]]:
@@ -155,6 +161,8 @@ def add_archive(writer: CorpusWriter, archive: Path, split: str) -> tuple[dict[s
             if remark:
                 logger.warning("%s: %r: %s", archive, name, remark)
             writer.add(name, word, speaker, split, samples)
+    if repeated := repeated_paths(writer.rows):
+        raise ValueError(f"{archive}: {len(repeated)} recordings come twice, such as {repeated[0]}")
     return lists, bad
 
 
