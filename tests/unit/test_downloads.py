@@ -206,7 +206,7 @@ def test_a_killed_download_goes_on_where_it_was(tmp_path, server, root):
     deadline = time.monotonic() + 30
     while not (part.exists() and part.stat().st_size == 900_000) and time.monotonic() < deadline:
         threading.Event().wait(0.01)
-    with pytest.raises(ValueError, match="another process is writing it"):
+    with pytest.raises(ValueError, match="another process is downloading it"):
         download(tmp_path, server.url)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -221,7 +221,21 @@ def test_a_part_of_another_url_is_not_gone_on_with(tmp_path, server, monkeypatch
     with pytest.raises(ConnectionError):
         download(tmp_path, server.url)
     server.content = OTHER
+    server.faults += [Fault(cut=1000)] * 5  # each of them brings something new of this one
     assert download(tmp_path, server.url + "?other").read_bytes() == OTHER
+
+
+def test_the_archive_that_another_process_finished_meanwhile_is_left_alone(tmp_path, server, monkeypatch):
+    """It ends between our opening the part and locking it, so that the part that we hold is the archive."""
+
+    def finish(file, _):
+        (tmp_path / ".a.tar.gz.part").rename(tmp_path / "a.tar.gz")
+        (tmp_path / "a.tar.gz").write_bytes(CONTENT)
+
+    monkeypatch.setattr(downloads.fcntl, "flock", finish)
+    with pytest.raises(ValueError, match="another process is downloading it"):
+        download(tmp_path, server.url)
+    assert (tmp_path / "a.tar.gz").read_bytes() == CONTENT
 
 
 def test_killed_between_the_last_byte_and_the_new_name_nothing_comes_again(tmp_path, server, monkeypatch):

@@ -11,7 +11,6 @@ import logging
 import os
 import random
 import re
-import shutil
 import ssl
 import time
 import urllib.error
@@ -41,7 +40,7 @@ def fetch_archive(path: Path, source: str, size: int | None, sha256: str | None)
     The SHA-256 must be `sha256` or, without one, what the first download recorded in `{path}.sha256`.
 
     Raises ValueError if the server refuses, or size (bytes) or SHA-256 differ; ConnectionError after many
-    attempts without a new byte. Only in the first case is what came thrown away.
+    attempts without a new byte. What came is thrown away only if it is wrong.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def fetch_archive(path: Path, source: str, size: int | None, sha256: str | None)
         found = provenance.fingerprint(partial)
         if expected not in (None, found) and not in_one_go:
             logger.warning("%s: pieced together its SHA-256 is %s: once more from the start", source, found)
-            file.truncate(0)
+            begin_anew(file, partial)
             bring(file, partial, source, size)
             found = provenance.fingerprint(partial)
         if expected not in (None, found):
@@ -73,12 +72,15 @@ def open_alone(partial: Path) -> Iterator[BinaryIO]:
     with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{partial}: another process is writing it; run again when it has ended"
-            ) from error
+            # Between opening and locking it, its owner may have finished and renamed it.
+            alone = partial.exists() and os.path.samestat(partial.stat(), os.fstat(file.fileno()))
+        except BlockingIOError:
+            alone = False
         except OSError as error:  # some network file systems have no locks
             logger.warning("%s cannot be locked (%s): let no other run download it", partial, error)
+            alone = True
+        if not alone:
+            raise ValueError(f"{partial}: another process is downloading it; run again when it has ended")
         yield file
 
 
@@ -97,12 +99,18 @@ def copy(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
     """Fill `file` from the local file `source`, in one go."""
     if not Path(source).is_file():
         raise ValueError(f"{source}: there is no such file; the config names it as the archive's place")
-    state_path(partial).unlink(missing_ok=True)
-    file.seek(0)
-    file.truncate()
+    begin_anew(file, partial)
     with open(source, "rb") as original:
-        shutil.copyfileobj(original, file, 1 << 20)
+        while block := original.read(BLOCK):
+            write(file, block)
     return True
+
+
+def write(file: BinaryIO, block: bytes) -> None:
+    """Write all of `block`: without a buffer a single write may be a short one."""
+    view = memoryview(block)
+    while view:
+        view = view[file.write(view) :]
 
 
 # From the web. Beside `.{name}.part` a small file says of which version of what it is a part.
@@ -110,7 +118,7 @@ def copy(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
 
 def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
     """Fill `file` from `url`, in as many attempts as it takes while they bring something new."""
-    furthest, failures = file.seek(0, os.SEEK_END), 0
+    furthest, failures = file.seek(0, os.SEEK_END) if read_state(partial, url) else 0, 0
     while True:
         try:
             return receive(file, partial, url, size)
@@ -187,9 +195,7 @@ def save(response: http.client.HTTPResponse, file: BinaryIO, have: int, total: i
     with tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar:
         while have != total and (block := response.read1(BLOCK)):
             have += len(block)
-            view = memoryview(block)
-            while view:  # without a buffer a write may be a short one
-                view = view[file.write(view) :]
+            write(file, block)
             bar.update(len(block))
             if total is not None and have > total:
                 raise ValueError(f"{response.url}: more than the {total} bytes that were promised come")
