@@ -17,6 +17,7 @@ class Fault:
     headers: dict = field(default_factory=dict)  # further ones, which replace those of the answer
     cut: int | None = None  # close the connection after so many bytes of content
     ranges: bool = True  # or ignore Range and answer 200
+    shift: int = 0  # send a part that begins so many bytes too late
     chunked: bool = False  # or Content-Length
 
 
@@ -57,7 +58,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if first >= len(content):
                 status, headers["Content-Range"], content = 416, f"bytes */{len(content)}", b""
             else:
-                status = 206
+                status, first = 206, first + fault.shift
                 headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
                 content = content[first:]
         headers |= (

@@ -61,6 +61,19 @@ def test_folders_and_hidden_files_are_left_out(tmp_path):
     assert read(path) == {"yes/a.wav": b"content"}
 
 
+@pytest.mark.parametrize(
+    "long",
+    [
+        member("././@LongLink", b"long.wav\0", type=tarfile.GNUTYPE_LONGNAME),
+        member("p", b"17 path=long.wav\n", type=b"x"),
+    ],
+)
+def test_a_long_name_is_that_of_the_next_entry_only(tmp_path, long):
+    other = member("ignored", b"17 path=none.wav\n", type=tarfile.XGLTYPE)  # for a whole archive: of no use
+    path = pack(tmp_path / "a.tar.gz", other, long, member("short", b"x"), HONEST)
+    assert read(path) == {"long.wav": b"x", "yes/a.wav": b"content"}
+
+
 LINK = {"type": tarfile.SYMTYPE, "linkname": "../../outside"}
 PAX = {"type": tarfile.XHDTYPE}
 MALICIOUS = {

@@ -101,6 +101,7 @@ def ingest(folder, train, test):
 def stored(output):
     """The corpus as {path: (word, speaker, split, samples)}."""
     table = corpus.read_table(output.table)
+    assert table["path"].is_unique
     with h5py.File(output.samples) as file:
         samples = file["samples"][:]
         assert file["samples"].attrs["sampling_rate"] == 16_000

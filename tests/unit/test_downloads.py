@@ -179,8 +179,7 @@ def test_a_part_that_is_larger_than_the_file_is_begun_anew(tmp_path, server, mon
 
 
 def test_another_part_than_asked_for_is_not_taken(tmp_path, server):
-    wrong = {"Content-Range": f"bytes 5-{len(CONTENT) - 1}/{len(CONTENT)}"}
-    server.faults += [Fault(cut=1_000_000), Fault(headers=wrong)]
+    server.faults += [Fault(cut=1_000_000), Fault(shift=5)]
     assert download(tmp_path, server.url).read_bytes() == CONTENT
 
 
@@ -281,7 +280,7 @@ def test_it_gives_up_after_attempts_without_progress_and_keeps_what_came(tmp_pat
 
 def test_the_same_bytes_again_are_no_progress(tmp_path, server, monkeypatch):
     monkeypatch.setattr(downloads, "ATTEMPTS", 5)
-    server.faults += [Fault(cut=1000, ranges=False)] * 20
+    server.faults += [Fault(cut=1000, ranges=False), Fault(cut=500, ranges=False)] * 10
     with pytest.raises(ConnectionError):
         download(tmp_path, server.url)
     assert len(server.requests) == 6
