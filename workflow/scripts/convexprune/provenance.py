@@ -75,6 +75,18 @@ def fingerprint(*paths: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def read_sum(path: str | os.PathLike[str]) -> str | None:
+    """The SHA-256 (hex) of `path` that `{path}.sha256` records; None if there is no such record."""
+    record = Path(f"{path}.sha256")
+    return record.read_text().split()[0].lower() if record.exists() else None
+
+
+def write_sum(path: str | os.PathLike[str], sha256: str) -> None:
+    """Record the SHA-256 of `path` in `{path}.sha256`, in the format of sha256sum."""
+    with atomic(f"{path}.sha256") as temporary:
+        temporary.write_text(f"{sha256}  {Path(path).name}\n")
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of Python, this package and `packages`, for the record of a result."""
     from convexprune import __version__
