@@ -92,13 +92,11 @@ def time_inference(
     gpu = device == "cuda"
     torch.set_num_threads(settings["threads"])
     models = [encoders.load_classifier(folder).to(device) for folder in (full, pruned)]
-    for model, folder, expected in zip(
-        models, (full, pruned), (settings["full_layers"], layers), strict=True
-    ):
-        encoders.check_layers(model, expected, str(folder))
+    encoders.check_layers(models[0], settings["full_layers"], str(full))
+    encoders.check_layers(models[1], layers, str(pruned))
     audio = np.random.default_rng(0).standard_normal((1, SAMPLES), np.float32)
-    inputs = encoders.prepare(AutoFeatureExtractor.from_pretrained(full, **encoders.LOCAL), audio)
-    inputs = {name: values.to(device) for name, values in inputs.items()}
+    feature_extractor = AutoFeatureExtractor.from_pretrained(full, **encoders.LOCAL)
+    [inputs] = (values.to(device) for values in encoders.prepare(feature_extractor, audio).values())
     with torch.inference_mode():
         full_seconds, pruned_seconds = alternate(
             *(lambda model=model: model(inputs) for model in models),
