@@ -78,7 +78,8 @@ def add_prune(commands: argparse._SubParsersAction) -> None:
         "prune",
         help="keep the first transformer layers of a speech model",
         description="Keep the first transformer layers of a speech encoder or audio classifier and write a "
-        "Hugging Face folder. Layers are counted as kept: what the paper calls layer 8 is --layers 9.",
+        "Hugging Face folder. A classifier keeps its head and labels; other heads (CTC, pretraining) and "
+        "Whisper's decoder are left out. Layers are counted as kept: the paper's layer 8 is --layers 9.",
     )
     command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
     command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")

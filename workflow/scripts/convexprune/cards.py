@@ -82,15 +82,15 @@ def describe_finetuned(
         "Parameters": f"{metrics['parameters']:,}; the full classifier has {metrics['full_parameters']:,}",
         "Training": f"{metrics['steps']:,} steps, learning rate {metrics['learning_rate']:g}, "
         f"seed {metrics['seed']}",
-        "One second of speech on a CPU": f"{latency:.1f} ms by ONNX Runtime, {torch_latency:.1f} ms by PyTorch, "
+        "One second on a CPU": f"{latency:.1f} ms by ONNX Runtime, {torch_latency:.1f} ms by PyTorch, "
         f"threads: {onnx['threads']}",
         "ONNX against PyTorch": f"logits differ by {onnx['max_difference']:.1e} at most",
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"""{head}
-Fine-tuned to tell {len(labels)} {task} from one second of speech at 16 kHz, by the method of Dorszewski, Tětková
-and Hansen, *Convexity-based Pruning of Speech Representation Models* (who count layers from 0: the last one
-kept is their layer {layers - 1}).
+Fine-tuned to tell {len(labels)} {task} from one second of speech at 16 kHz, by the method of Dorszewski,
+Tětková and Hansen, *Convexity-based Pruning of Speech Representation Models* (who count layers from 0: the
+last one kept is their layer {layers - 1}).
 
 | | |
 |---|---|

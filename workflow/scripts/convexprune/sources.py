@@ -50,8 +50,8 @@ def downloaded(model_id: str, revision: str) -> Iterator[tuple[Path, dict[str, A
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ValueError(
                 f"cannot download model {model_id} at revision {revision}: {reason}. Without access to the "
-                f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give the folder: in "
-                "the config by source: path and path: FOLDER"
+                f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give that folder "
+                "(in the config, source: path and path: FOLDER)"
             ) from error
         licence = info.card_data.get("license") if info.card_data else None
         yield (
