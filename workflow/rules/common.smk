@@ -93,9 +93,10 @@ def models_from(source):
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights."""
+    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
     folder = Path(MODELS[wildcards.model]["path"])
-    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    names = ["model.safetensors", "pytorch_model.bin"]
+    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
     found = next((path for path in weights if path.exists()), weights[0])
     return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
 

@@ -96,7 +96,7 @@ last one kept is their layer {layers - 1}).
 |---|---|
 {table}
 
-Labels: {", ".join(labels)}.
+Labels: {", ".join(labels)}. Clips shorter than a second were padded with zeros in training.
 
 ```python
 import soundfile
