@@ -135,9 +135,10 @@ def models_from(source):
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights."""
+    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
     folder = Path(MODELS[wildcards.model]["path"])
-    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    names = ["model.safetensors", "pytorch_model.bin"]
+    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
     found = next((path for path in weights if path.exists()), weights[0])
     return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
 
@@ -240,6 +241,12 @@ def get_finetuning_settings(wildcards):
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_pruned(wildcards):
+    """The folder of the pruned model, first seed."""
+    layers = get_layers(wildcards.model, wildcards.task)
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}"
 
 
 def get_full_weights(wildcards):
