@@ -113,19 +113,19 @@ rule build_speakers:
 
 rule summarise_datasets:
     input:
-        code=library("summary", "datasets", "corpus"),
+        code=library("counts", "datasets", "corpus"),
         corpus="<results>/corpus/corpus.csv",
         datasets=list(get_summarised().values()),
     output:
         csv=report(
             "<results>/datasets/summary.csv",
-            caption="../report/summary.rst",
+            caption="../report/counts.rst",
             category="Data",
             labels={"table": "Files, classes, speakers and durations, as a table"},
         ),
         markdown=report(
             "<results>/datasets/summary.md",
-            caption="../report/summary.rst",
+            caption="../report/counts.rst",
             category="Data",
             labels={"table": "Files, classes, speakers and durations, to read"},
         ),
