@@ -1,4 +1,4 @@
-"""The workflow goes through the Slurm profile as it stands, and gets over jobs cancelled, killed or out of time."""
+"""The workflow goes through the Slurm profile as it stands, past jobs cancelled, killed or out of time."""
 
 import os
 import re
@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 RESULTS = "results/cluster"
-COLUMNS = ["id", "name", "state", "limit", "memory", "cpus", "partition", "gpus"]
-FORMAT = "--format=%i|%k|%T|%l|%m|%C|%P|%b"  # the plugin names the rule and its wildcards in the comment, %k
+# The plugin names the rule and its wildcards in the comment.
+FIELDS = ("JobID", "Comment", "State", "TimeLimit", "MinMemory", "NumCPUs", "Partition", "tres-per-job")
+COLUMNS = ("id", "name", "state", "limit", "memory", "cpus", "partition", "gpus")
 # What becomes of three jobs that run side by side, each at its first attempt.
 CANCELLED = "rule_embed.hubert-tiny.pretrained_embed"
 KILLED = "rule_finetune_wildcards_hubert-tiny_words_2_0"
@@ -35,13 +36,14 @@ class Run:
 
 def list_jobs() -> pd.DataFrame:
     answer = subprocess.run(
-        ("squeue", "--states=all", "--sort=i", "--noheader", FORMAT),
+        ("squeue", "--states=all", "--sort=i", "--noheader", "--Format", ":|,".join(FIELDS) + ":|"),
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     )
-    return pd.DataFrame([line.split("|") for line in answer.stdout.splitlines()], columns=COLUMNS)
+    rows = [line.split("|")[:-1] for line in answer.stdout.splitlines()]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"cpus": int})
 
 
 def scripts_of(job: str) -> list[int]:
@@ -141,12 +143,20 @@ def test_other_jobs_ran_once(run):
     assert others.name.is_unique
 
 
-def test_the_datasets_of_a_state_are_one_submission_with_one_gpu(run):
-    names = run.jobs.name[~run.jobs.name.duplicated()]
-    assert names[names.str.contains("embed|score")].tolist() == [
-        f"rule_{stage}.hubert-tiny.{state}" for stage in ("embed", "score") for state in ("pretrained", "words")
-    ]
-    assert run.jobs.gpus.tolist() == 0
+def test_datasets_of_a_state_share_a_submission_as_wide_as_gpus_and_cores_allow(run):
+    groups = run.jobs[run.jobs.name.str.contains("embed|score") & (run.jobs.state == "COMPLETED")]
+    asked = groups.set_index("name")[["cpus", "gpus", "partition"]].T.to_dict("list")
+    assert asked == {
+        "rule_embed.hubert-tiny.pretrained_embed": [2, "gres:gpu:1", "gpu"],  # one after the other
+        "rule_embed.hubert-tiny.words_embed": [2, "gres:gpu:1", "gpu"],
+        "rule_score.hubert-tiny.pretrained_score_convexity": [4, "N/A", "cpu"],  # side by side
+        "rule_score.hubert-tiny.words_score_convexity": [4, "N/A", "cpu"],
+    }
+
+
+def test_inference_is_timed_on_a_node_of_its_own(run):
+    timing = run.jobs[run.jobs.name.str.startswith("rule_time_inference")]
+    assert timing.cpus.tolist() == [16]  # all of the node
 
 
 def test_downloads_and_merges_stay_on_the_submitting_host(run):
