@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
@@ -15,7 +14,7 @@ try:
         configuration.read_yaml(file)
     configuration.complete(config)
 except configuration.ConfigError as error:
-    raise WorkflowError(f"Config: {error}") from None
+    sys.exit(str(error))  # the lines alone, without Snakemake's trace
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])

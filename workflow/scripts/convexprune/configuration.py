@@ -29,32 +29,42 @@ TYPES = {"object": "a mapping", "array": "a list", "string": "text", "integer": 
 class ConfigError(ValueError):
     """What is wrong with a config, a line a problem."""
 
-
-class StrictLoader(yaml.SafeLoader):
-    """YAML in which no mapping gives a key twice: others keep the last one in silence."""
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value != "<<" and lines.setdefault(str(key.value), line) != line:
-                raise ConfigError(
-                    f"{key.start_mark.name}: '{key.value}' is given twice, in lines "
-                    f"{lines[str(key.value)]} and {line}; allowed: once"
-                )
-        super().flatten_mapping(node)
+    def __init__(self, problems: Iterable[str]):
+        super().__init__("\n".join(f"Config: {problem}" for problem in problems))
 
 
 def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A config file as it stands. ConfigError for keys given twice, bad YAML, or no mapping."""
     try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        text = Path(path).read_text(encoding="utf-8")
+        repeats = list(find_repeats(yaml.compose(text, yaml.SafeLoader), [], set()))
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path}: cannot be read as YAML: {' '.join(str(error).split())}"]) from error
+    if repeats:
+        raise ConfigError(f"{repeat} of {path}" for repeat in repeats)
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: {show(content)}; must be {TYPES['object']} of the keys of a config")
+        raise ConfigError([f"{path}: {show(content)}; must be {TYPES['object']} with the keys of a config"])
     return content
+
+
+def find_repeats(node: yaml.Node | None, path: list[str], seen: set[int]) -> Iterator[str]:
+    """Keys that a mapping gives twice, of which YAML loaders keep the last in silence: a line each."""
+    if id(node) in seen:  # an alias of what was looked at
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, child in enumerate(node.value):
+            yield from find_repeats(child, [*path, str(index)], seen)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, child in node.value:
+            here, name = [*path, str(key.value)], str(key.value)
+            if name in lines and name != "<<":
+                place = f"in lines {lines[name]} and {key.start_mark.line + 1}"
+                yield f"{'.'.join(here)}: given twice; allowed: once; see {place}"
+            lines[name] = key.start_mark.line + 1
+            yield from find_repeats(child, here, seen)
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -71,10 +81,10 @@ def complete(config: dict[str, Any]) -> None:
     """
     errors = validator().iter_errors(config)
     if problems := sorted(problem for error in errors for problem in explain(error)):
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(problems)
     fill(config, validator().schema)
     if problems := list(find_problems(config)):
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(problems)
 
 
 @cache
@@ -172,6 +182,8 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     corpus, datasets, models, tasks = (config[key] for key in ("corpus", "datasets", "models", "tasks"))
     if len(corpus) != 1:
         yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
+    elif "table" in corpus:
+        yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]))
     for name, model in models.items():
         yield from model_problems(["models", name], model)
     for task in tasks:
@@ -194,8 +206,6 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
     for task, sweep in config["sweep"].items():
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
-    if "table" in corpus:
-        yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]))
 
 
 def model_problems(path: list[str], model: Mapping[str, Any]) -> Iterator[str]:
@@ -238,11 +248,10 @@ def sweep_problems(
     for name in sweep["models"]:
         if name not in models:
             yield line([*path, "models"], name, f"no such model; allowed: {', '.join(models)}")
-            continue
-        for layers in sweep["layers"]:
-            if layers > models[name]["layers"]:
-                allowed = f"must be at most the {models[name]['layers']} layers of {name}"
-                yield line([*path, "layers"], layers, allowed)
+    full = {name: models[name]["layers"] for name in sweep["models"] if name in models}
+    for layers in sweep["layers"]:
+        if beyond := [f"{count} layers of {name}" for name, count in full.items() if layers > count]:
+            yield line([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 
 
 def table_problems(path: list[str], csv: Path) -> Iterator[str]:
