@@ -21,7 +21,7 @@ def test_a_larger_model_asks_for_more(paper):
     for rule in ("embed", "finetune", "time_inference"):
         base, large = Job(rule, "hubert-base", 12), Job(rule, "hubert-large", 24)
         assert costs.memory(large, paper) > costs.memory(base, paper)
-        assert costs.minutes(large, paper) > 2 * costs.minutes(base, paper)
+        assert costs.minutes(large, paper) > 1.5 * costs.minutes(base, paper)
     pruned, full = Job("finetune", "hubert-large", 5), Job("finetune", "hubert-large", 24)
     assert costs.minutes(pruned, paper) < costs.minutes(full, paper) / 2
 

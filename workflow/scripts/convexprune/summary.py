@@ -27,7 +27,7 @@ def read_benchmarks(folder: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def summarise(jobs: pd.DataFrame) -> pd.DataFrame:
-    """By rule, the longest first: jobs; minutes in all, of the longest job, of processors; peak memory (MB)."""
+    """By rule, the longest first: jobs; minutes in all, of the longest job, of CPUs; peak memory (MB)."""
     rules = jobs.groupby("rule")
     table = pd.DataFrame(
         {
