@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 import yaml
-from convexprune import configuration, costs
+from convexprune import configuration, needs
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_dry_run_plans_the_whole_paper(planned):
 
 
 def test_the_estimate_counts_the_jobs_that_a_dry_run_plans(planned, root):
-    counts = Counter(job.rule for job in costs.list_jobs(configuration.read_config(root / "config.yaml")))
+    counts = Counter(job.rule for job in needs.list_jobs(configuration.read_config(root / "config.yaml")))
     assert counts | {"total": counts.total()} == planned
 
 

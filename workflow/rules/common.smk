@@ -7,7 +7,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from convexprune import configuration, costs
+from convexprune import configuration, needs
 
 try:
     for file in workflow.configfiles:

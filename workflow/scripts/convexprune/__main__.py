@@ -72,9 +72,9 @@ def add_estimate(commands: argparse._SubParsersAction) -> None:
 
 
 def run_estimate(options: argparse.Namespace) -> None:
-    from convexprune import configuration, costs
+    from convexprune import configuration, needs
 
-    print(costs.estimate(configuration.read_config(options.config)))
+    print(needs.estimate(configuration.read_config(options.config)))
 
 
 def add_summary(commands: argparse._SubParsersAction) -> None:
@@ -89,9 +89,11 @@ def add_summary(commands: argparse._SubParsersAction) -> None:
 
 
 def run_summary(options: argparse.Namespace) -> None:
-    from convexprune import summary
+    from convexprune import benchmarks
 
-    print(summary.as_text(summary.summarise(summary.read_benchmarks(options.results / "benchmarks"))))
+    print(
+        benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
+    )
 
 
 def run_convexity(options: argparse.Namespace) -> None:
