@@ -49,7 +49,7 @@ def check_config():
             archive["source"],
             f"corpus.speech_commands.{name}: give its url or path, or a mirror for both archives",
         )
-        path = Path(config["pathvars"].get("resources", "resources"), f"speech_commands/{name}.tar.gz")
+        path = Path(workflow.pathvars.apply(f"<resources>/speech_commands/{name}.tar.gz"))
         record = Path(f"{path}.sha256")
         if archive["sha256"] and path.exists() and record.exists():
             recorded = record.read_text().split()[0]
