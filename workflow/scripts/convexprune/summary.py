@@ -42,8 +42,8 @@ def summarise(tables: dict[str, pd.DataFrame], *, compare: bool) -> pd.DataFrame
 
     `tables` have a row an item, with `start`, `end`, `label`, `speaker` and `split`. Columns of the result:
     `dataset`, `split`, `quantity` (files; classes; speakers; and, in seconds, all files, the shortest and the
-    longest one), `value`, `paper`, `difference` (`value` - `paper`) and `remark` (why there is one, if that is
-    known). Rows with a count of the paper come first.
+    longest one), `value`, `paper`, `difference` (`value` - `paper`) and `remark` (why there is one, if
+    that is known). Rows with a count of the paper come first.
     """
     rows = []
     for dataset, table in tables.items():
