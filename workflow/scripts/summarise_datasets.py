@@ -1,6 +1,6 @@
 """Count what the corpus and the datasets hold; compare with the paper where they are the paper's."""
 
-from convexprune import corpus, datasets, provenance, summary
+from convexprune import corpus, counts, datasets, provenance
 
 
 def main(smk) -> None:
@@ -8,10 +8,10 @@ def main(smk) -> None:
     tables = {"corpus": datasets.make_items(corpus.read_table(smk.input.corpus), "word")}
     for name, path in zip(smk.params.settings["datasets"], smk.input.datasets, strict=True):
         tables[name] = corpus.read_dataset(path)
-    table = summary.summarise(tables, compare=smk.params.settings["compare"])
+    table = counts.summarise(tables, compare=smk.params.settings["compare"])
     provenance.write_csv(smk.output.csv, table)
     with provenance.atomic(smk.output.markdown) as temporary:
-        temporary.write_text(summary.markdown(table))
+        temporary.write_text(counts.markdown(table))
 
 
 if "snakemake" in globals():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import summarise_datasets
-from convexprune import corpus, provenance, summary
+from convexprune import corpus, counts, provenance
 
 ITEMS = pd.DataFrame(
     [
@@ -25,7 +25,7 @@ COUNTED = {
 
 
 def test_every_split_is_counted():
-    table = summary.summarise({"words": ITEMS}, compare=False)
+    table = counts.summarise({"words": ITEMS}, compare=False)
     found = table.set_index(["dataset", "split", "quantity"])["value"].to_dict()
     assert found == {
         ("words", split, quantity): value
@@ -50,7 +50,7 @@ def test_the_papers_counts_come_first_with_what_differs():
         "phones": repeat({"validation": 33_317}, 36),
         "corpus": repeat({"train": 84_843, "validation": 9_981, "test": 4_890}, 36),
     }
-    table = summary.summarise(tables, compare=True)
+    table = counts.summarise(tables, compare=True)
     compared = table[: len(summary.PAPER)].set_index(["dataset", "split", "quantity"])
     assert compared["paper"].to_dict() == summary.PAPER and table["paper"][len(summary.PAPER) :].isna().all()
     assert (compared["value"] - compared["paper"] == compared["difference"]).all()
@@ -62,7 +62,7 @@ def test_the_papers_counts_come_first_with_what_differs():
         ("phones", "all", "classes"): 1,
     }
     assert ((compared["remark"] != "") == (compared["difference"] != 0)).all()
-    text = summary.markdown(table)
+    text = counts.markdown(table)
     assert "9 of 13 counts are the paper's." in text
     listed = text.partition("These differ:")[2]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in listed.strip().splitlines()]
@@ -71,14 +71,14 @@ def test_the_papers_counts_come_first_with_what_differs():
 
 
 def test_where_nothing_differs_nothing_is_listed():
-    table = summary.summarise({"words": ITEMS}, compare=True)
+    table = counts.summarise({"words": ITEMS}, compare=True)
     table["difference"] = table["difference"].where(table["difference"].isna(), 0)
-    text = summary.markdown(table)
+    text = counts.markdown(table)
     assert "3 of 3 counts are the paper's." in text and "differ" not in text
 
 
 def test_the_markdown_is_a_row_a_split_and_aligned():
-    text = summary.markdown(summary.summarise({"words": ITEMS, "few": ITEMS[:1]}, compare=False))
+    text = counts.markdown(counts.summarise({"words": ITEMS, "few": ITEMS[:1]}, compare=False))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
