@@ -22,7 +22,7 @@ def test_a_larger_model_asks_for_more(paper):
     for rule in ("embed", "finetune", "time_inference"):
         base, large = Job(rule, "hubert-base", 12), Job(rule, "hubert-large", 24)
         assert needs.memory(large, paper) > needs.memory(base, paper)
-        assert needs.minutes(large, paper) > 1.5 * needs.minutes(base, paper)
+        assert needs.minutes(large, paper) > 1.3 * needs.minutes(base, paper)
     pruned, full = Job("finetune", "hubert-large", 5), Job("finetune", "hubert-large", 24)
     assert needs.minutes(pruned, paper) < needs.minutes(full, paper) / 2
 

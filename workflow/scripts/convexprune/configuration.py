@@ -184,6 +184,10 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
     elif "table" in corpus:
         yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]))
+    elif "speech_commands" in corpus:
+        yield from archive_problems(
+            ["corpus", "speech_commands"], corpus["speech_commands"], config["pathvars"]
+        )
     for name, model in models.items():
         yield from model_problems(["models", name], model)
     for task in tasks:
@@ -206,6 +210,26 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
     for task, sweep in config["sweep"].items():
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
+
+
+def archive_problems(
+    path: list[str], archives: Mapping[str, Any], pathvars: Mapping[str, str]
+) -> Iterator[str]:
+    folder = Path(pathvars.get("resources", "resources"), "speech_commands")
+    for name, archive in archives.items():
+        if name == "mirror":
+            continue
+        if not (archive["path"] or archives.get("mirror") or archive["url"]):
+            yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror for both archives"
+        there, record = folder / f"{name}.tar.gz", folder / f"{name}.tar.gz.sha256"
+        if archive["sha256"] and there.exists() and record.exists():
+            recorded = record.read_text().split()[0]
+            if recorded != archive["sha256"].lower():
+                yield line(
+                    [*path, name, "sha256"],
+                    archive["sha256"],
+                    f"{there}, which is there, has {recorded}: correct the one or delete the other",
+                )
 
 
 def model_problems(path: list[str], model: Mapping[str, Any]) -> Iterator[str]:

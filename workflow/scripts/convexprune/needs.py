@@ -27,6 +27,7 @@ ON_GPU = ("embed", "finetune", "time_inference")
 MEMORY = {
     "align_words": (1_000, 0, 500),
     "embed": (4_000, 4, 0),
+    "export_model": (4_000, 6, 0),
     "finetune": (4_000, 10, 0),
     "import_model": (2_000, 4, 0),
     "ingest_archives": (4_000, 0, 0),
@@ -53,7 +54,7 @@ def gpus(job: Job, config: Mapping[str, Any]) -> int:
 
 
 def memory(job: Job, config: Mapping[str, Any]) -> int:
-    """MB of main memory that a job may use at its first attempt. KeyError for a rule that is not submitted."""
+    """MB of main memory that a job may use at its first attempt. KeyError for a rule not in MEMORY."""
     weights = layer_size(config, job.model) * (FRONT_END + job.layers) * LAYER_MB
     base, by_weights, by_thread = MEMORY[job.rule]
     return math.ceil((base + by_weights * weights + by_thread * config["threads"]) / 500) * 500
@@ -76,7 +77,7 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
         work = seen * clip / rate
     elif job.rule == "pretrain_model":
         work = 3 * config["models"][job.model]["pretrain"]["epochs"] * clips * clip / rate
-    elif job.rule == "time_inference":
+    elif job.rule in ("time_inference", "export_model"):
         passes = config["timing"]["runs"] + config["timing"]["warmup"]
         work = 2 * passes * 10 * clip / rate  # one clip at a time: a tenth of the rate
     elif job.rule == "score_convexity":
@@ -126,6 +127,7 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield Job("align_words")
     for dataset in datasets:
         yield Job(f"build_{dataset}")
+    yield Job("summarise_datasets")
     for name, model in models.items():
         full = model["layers"]
         source = {"hub": "download_model", "path": "import_model", "pretrain": "pretrain_model"}
@@ -143,6 +145,7 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
             for layers in [*runs, *sorted(swept)]:
                 yield from [Job("finetune", name, layers)] * len(config["finetuning"]["seeds"])
             yield Job("time_inference", name, full)
+            yield Job("export_model", name, full)
     for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "make_table1"):
         yield Job(rule)
     yield Job("draw_figure1")

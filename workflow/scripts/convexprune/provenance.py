@@ -10,7 +10,9 @@ import logging
 import os
 import resource
 import sys
+import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -29,14 +31,16 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
 
     A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
-    reaches both, and then a last line that says what to do.
+    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
+    line, only the file has the traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = logging.FileHandler(path, mode="w")
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         level=logging.INFO,
-        handlers=[logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)],
+        handlers=[file, logging.StreamHandler(sys.stderr)],
         force=True,
     )
     logging.captureWarnings(True)
@@ -51,7 +55,10 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
 
     def log_exception(kind, error, trace) -> None:
         atexit.unregister(log_usage)
-        log.critical("%s: %s", kind.__name__, error, exc_info=(kind, error, trace))
+        told = issubclass(kind, ValueError)
+        log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
+        if told:
+            traceback.print_exception(kind, error, trace, file=file.stream)
         log_usage()
         log.critical("What to do: %s", advise(error, path))
 
@@ -120,6 +127,18 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which must not exist; rename it to `path` on success."""
+    final = Path(path).absolute()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as parent:
+        temporary = Path(parent) / final.name
+        temporary.mkdir()
+        yield temporary
+        os.rename(temporary, final)
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write `content` as indented JSON, atomically."""
     with atomic(path) as temporary:
@@ -140,6 +159,18 @@ def fingerprint(*paths: str | os.PathLike[str]) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def read_sum(path: str | os.PathLike[str]) -> str | None:
+    """The SHA-256 (hex) of `path` that `{path}.sha256` records; None if there is no such record."""
+    record = Path(f"{path}.sha256")
+    return record.read_text().split()[0].lower() if record.exists() else None
+
+
+def write_sum(path: str | os.PathLike[str], sha256: str) -> None:
+    """Record the SHA-256 of `path` in `{path}.sha256`, in the format of sha256sum."""
+    with atomic(f"{path}.sha256") as temporary:
+        temporary.write_text(f"{sha256}  {Path(path).name}\n")
 
 
 def versions(*packages: str) -> dict[str, str]:
