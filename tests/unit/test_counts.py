@@ -30,7 +30,7 @@ def test_every_split_is_counted():
     assert found == {
         ("words", split, quantity): value
         for split, values in COUNTED.items()
-        for quantity, value in zip(summary.QUANTITIES, values, strict=True)
+        for quantity, value in zip(counts.QUANTITIES, values, strict=True)
     }
     assert table[["paper", "difference"]].isna().all(axis=None) and (table["remark"] == "").all()
 
@@ -51,8 +51,8 @@ def test_the_papers_counts_come_first_with_what_differs():
         "corpus": repeat({"train": 84_843, "validation": 9_981, "test": 4_890}, 36),
     }
     table = counts.summarise(tables, compare=True)
-    compared = table[: len(summary.PAPER)].set_index(["dataset", "split", "quantity"])
-    assert compared["paper"].to_dict() == summary.PAPER and table["paper"][len(summary.PAPER) :].isna().all()
+    compared = table[: len(counts.PAPER)].set_index(["dataset", "split", "quantity"])
+    assert compared["paper"].to_dict() == counts.PAPER and table["paper"][len(counts.PAPER) :].isna().all()
     assert (compared["value"] - compared["paper"] == compared["difference"]).all()
     differs = compared[compared["difference"] != 0]
     assert differs["difference"].to_dict() == {
@@ -82,7 +82,7 @@ def test_the_markdown_is_a_row_a_split_and_aligned():
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(row) for row in rows}) == 1
     cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
-    assert cells[0] == ["dataset", "split", *summary.QUANTITIES]
+    assert cells[0] == ["dataset", "split", *counts.QUANTITIES]
     assert cells[2:5] == [
         ["words", "train", "3", "2", "2", "2.50", "0.50", "1.00"],
         ["words", "test", "2", "2", "1", "1.25", "0.25", "1.00"],
