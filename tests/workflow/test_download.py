@@ -113,4 +113,4 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
 def test_a_corpus_without_a_source_is_refused(workflow, config):
     config["corpus"] = {"speech_commands": {TRAIN: {"url": "https://somewhere.invalid/a"}, TEST: {}}}
     result = workflow.run("--dry-run", "--configfile", workflow.write_config("none.yaml", config))
-    assert f"corpus.speech_commands.{TEST}: give its url or path" in result.stdout + result.stderr
+    assert f"corpus.speech_commands.{TEST}: required: its url or path" in result.stdout + result.stderr
