@@ -30,7 +30,7 @@ from convexprune.alignment import ARPABET_TO_XSAMPA, AlignmentError, Pocketsphin
 
 # On the way to the answer of a POST, in the answer, and in the TextGrid it links to.
 POST_FAILURES = ("500", "hang", "reset", "false success", "truncated XML", "empty TextGrid", "wrong tiers")
-GET_FAILURES = ("500", "hang", "reset", "truncated body")
+GET_FAILURES = ("500", "reset", "truncated body")
 FRAME = 0.01  # seconds
 ENVELOPE = (
     "<WebServiceResponseLink><success>{success}</success><downloadLink>{link}</downloadLink>"
@@ -55,7 +55,7 @@ class WebMaus(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.decoding = threading.Lock()
         self.aligner = PocketsphinxAligner()
-        self.alignments: dict[str, str] = {}
+        self.answers: dict[str, str] = {}  # of pocketsphinx, by recording
         self.files: dict[str, tuple[str, str, bool]] = {}  # by link: recording, TextGrid, whether it is good
         self.connections: set[socket.socket] = set()
         self.forget()
@@ -93,16 +93,15 @@ class WebMaus(ThreadingHTTPServer):
     def align(self, recording: str, samples: np.ndarray, word: str) -> str:
         """The TextGrid of a recording, in one of the two namings of the tiers."""
         with self.decoding:
-            if recording not in self.alignments:
-                answer = self.aligner.ask(samples, word)
-                phones = [line.split() for line in answer.splitlines()]
-                self.alignments[recording] = make_textgrid(
-                    [(name, int(start) * FRAME, int(count) * FRAME) for name, start, count in phones],
-                    len(samples) / 16_000,
-                    word,
-                    suffix="-MAU" if int(recording[0], 16) % 2 else "",
-                )
-            return self.alignments[recording]
+            if recording not in self.answers:
+                self.answers[recording] = self.aligner.ask(samples, word)
+        phones = [line.split() for line in self.answers[recording].splitlines()]
+        return make_textgrid(
+            [(name, int(start) * FRAME, int(count) * FRAME) for name, start, count in phones],
+            len(samples) / 16_000,
+            word,
+            suffix="-MAU" if int(recording[0], 16) % 2 else "",
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -155,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         except (KeyError, ValueError, wave.Error, EOFError) as error:
             server.errors.append(f"{type(error).__name__}: {error}")
             return self.send(200, ENVELOPE.format(success="false", link="", output=escape(str(error))))
-        recording = hashlib.sha256(word.encode() + samples.tobytes()).hexdigest()
+        recording = name_recording(samples, word)
         with server.lock:
             if server.loads[:1] == [2]:
                 server.errors.append("a call at full load")
@@ -229,6 +228,10 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content.encode()[: len(content) // 2])
         self.close_connection = True
+
+
+def name_recording(samples: np.ndarray, word: str) -> str:
+    return hashlib.sha256(word.encode() + samples.tobytes()).hexdigest()
 
 
 def is_closed(connection: socket.socket) -> bool:

@@ -314,9 +314,9 @@ def merge_shards(
     """
     recordings = read_recordings(table_path, split)
     order = pd.Series(range(len(recordings)), recordings["path"])
-    phones = pd.concat([read_dataset(path) for path in phone_paths])
+    shards = [read_dataset(path) for path in phone_paths]
     failures = pd.concat([read_csv(path) for path in failure_paths])
-    found = pd.concat([phones["item"].drop_duplicates(), failures["item"]])
+    found = pd.concat([*(phones["item"].drop_duplicates() for phones in shards), failures["item"]])
     if sorted(found) != sorted(recordings["path"]):
         raise ValueError(
             "alignment: the shards are those of another corpus; delete alignment/shards, run again"
@@ -325,7 +325,7 @@ def merge_shards(
     # Stable: the phones of a recording are all in one shard, in order of time.
     return tuple(
         table.sort_values("item", key=lambda item: item.map(order), kind="stable", ignore_index=True)
-        for table in (phones, failures)
+        for table in (pd.concat(shards), failures)
     )
 
 

@@ -301,7 +301,7 @@ def parse_answer(text: str) -> str:
     message = " ".join(" ".join(root.findtext(name) or "" for name in ("output", "warnings")).split())
     if PERMANENT.search(message):
         raise AlignmentError(f"WebMAUS: {message}")
-    raise PassingError(f"no success: {message or text[:80]!r}")
+    raise PassingError(f"no success: {message or text[:80]}")
 
 
 def read_link(request: Path) -> str | None:
