@@ -68,6 +68,7 @@ class WebMaus(ThreadingHTTPServer):
         self.kinds: set[str] = set()
         self.delivered: list[str] = []  # recordings whose good TextGrid was sent
         self.asked_again: list[str] = []  # requests for recordings that had been delivered
+        self.given_up = {"POST": 0, "GET": 0}  # the client went before the answer came, on a busy machine
         self.max_in_flight = 0
         self.names: set[str] = set()
         self.errors: list[str] = []  # breaches of the protocol
@@ -139,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             failure = server.draw("GET", recording, server.gets.count(recording), GET_FAILURES)
         if failure:
             return self.fail(failure, textgrid)
-        if good:
+        if good and not is_closed(self.connection):
             with server.lock:
                 server.delivered.append(recording)
         return self.send(200, textgrid)
@@ -206,6 +207,10 @@ class Handler(BaseHTTPRequestHandler):
         return name, samples, fields["TEXT"].decode()
 
     def send(self, status: int, text: str) -> None:
+        if is_closed(self.connection):
+            with self.server.lock:
+                self.server.given_up[self.command] += 1
+            return
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))

@@ -164,11 +164,13 @@ def get_alignment_settings():
 
 
 def get_embedding_settings(wildcards):
+    dataset = config["datasets"][wildcards.dataset]
     return {
+        "context": dataset.get("context", "segment"),
         "frames": config["embeddings"]["frames"],
         "layers": MODELS[wildcards.model]["layers"],
         "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
-        "split": config["datasets"][wildcards.dataset]["convexity_split"],
+        "split": dataset["convexity_split"],
     }
 
 
