@@ -16,7 +16,7 @@ CONFIG = """
 pathvars: {results: results/maus, resources: resources/maus}
 gpus: 0
 threads: 1
-corpus: {table: {csv: words.csv, test_share: 0.1, validation_share: 0.1}}
+corpus: {table: {csv: words.csv}}
 datasets:
   words: {}
   phonemes: {aligner: maus, shards: 4, min_count: 1}

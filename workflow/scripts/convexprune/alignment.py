@@ -341,5 +341,6 @@ def report_failures(failures: pd.DataFrame, total: int, max_failed_share: float)
     if len(failures) > max_failed_share * total:
         raise ValueError(
             f"alignment: {summary}. That is more than max_failed_share = {max_failed_share}: check the "
-            f"recordings, such as {failures['item'].iloc[0]}, or raise it"
+            f"recordings, such as {failures['item'].iloc[0]}, raise it, or have them tried again "
+            "(see workflow/README.md)"
         )

@@ -37,7 +37,7 @@ import numpy as np
 
 from convexprune import __version__
 from convexprune.alignment import AlignmentError, Segment
-from convexprune.answers import LockFile, write_durably
+from convexprune.answers import FAILURES, LockFile, write_durably
 from convexprune.corpus import SAMPLING_RATE
 
 PHONES_TIER = "MAU"  # so named beside ORT and KAN (older files) and beside ORT-MAU and KAN-MAU (newer ones)
@@ -112,6 +112,7 @@ class MausAligner:
         self.tries, self.first_wait, self.longest_wait = tries, first_wait, longest_wait
         self.patience = patience
         self.slots = LockFile(Path(store) / "slots")
+        self.failures = Path(store) / FAILURES
         self.failures_in_a_row = 0
 
     def knows(self, word: str) -> bool:
@@ -127,7 +128,8 @@ class MausAligner:
             if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
                 raise ServiceError(
                     f"WebMAUS gave no alignment of {self.failures_in_a_row} recordings in a row, of the "
-                    f"last one because: {error}. Look into it, then run again: what was aligned is kept"
+                    f"last one because: {error}. Look into it, delete {self.failures} to have them tried "
+                    "again, and run again: what was aligned is kept"
                 ) from error
             raise
         self.failures_in_a_row = 0
