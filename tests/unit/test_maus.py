@@ -227,7 +227,7 @@ def test_full_load_is_waited_for(server, word, tmp_path):
     ask(make_aligner(server, tmp_path), tmp_path, word)
     assert server.loads == [1] and len(server.posts) == 1 and server.errors == []
     server.loads = [2]
-    with pytest.raises(maus.ServiceError, match=r"full load; run again later"):
+    with pytest.raises(maus.ServiceError, match=r"full load. What was aligned is kept"):
         make_aligner(server, tmp_path, patience=0.1).ask(*word, tmp_path / "request")
     assert len(server.posts) == 1
 
@@ -235,7 +235,7 @@ def test_full_load_is_waited_for(server, word, tmp_path):
 def test_a_service_that_is_down_is_waited_for(word, tmp_path):
     server = webmaus.WebMaus()
     server.server_close()
-    with pytest.raises(maus.ServiceError, match=r"Connection refused.*run again later"):
+    with pytest.raises(maus.ServiceError, match=r"Connection refused.*What was aligned is kept"):
         make_aligner(server, tmp_path, patience=0.1).ask(*word, tmp_path / "request")
 
 

@@ -21,6 +21,8 @@ rule align_shard:
         failures=f"{SHARD}.failures.csv",
     log:
         "<results>/logs/align_shard/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/align_shard/{shard}-of-{shards}.tsv"
     localrule: uses_maus()  # compute nodes have no internet
     conda:
         "../../envs/alignment.yaml"
@@ -31,6 +33,8 @@ rule align_shard:
         timeout=config["maus"]["timeout"],
         contact=config["maus"]["contact"] if config["maus"]["accept_terms"] else "",
         store=workflow.pathvars.apply("<resources>/alignments"),
+        mem_mb=get_memory("align_shard"),
+        runtime=get_runtime("align_shard"),
     params:
         settings=get_alignment_settings(),
     script:

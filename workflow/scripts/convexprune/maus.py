@@ -70,7 +70,7 @@ class PassingError(Exception):
         self.wait = wait
 
 
-class ServiceError(RuntimeError):
+class ServiceError(ConnectionError):
     """The service cannot be used; the message says what to do."""
 
 
@@ -128,8 +128,8 @@ class MausAligner:
             if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
                 raise ServiceError(
                     f"WebMAUS gave no alignment of {self.failures_in_a_row} recordings in a row, of the "
-                    f"last one because: {error}. Look into it, delete {self.failures} to have them tried "
-                    "again, and run again: what was aligned is kept"
+                    f"last one because: {error}. What was aligned is kept; look into it, and delete "
+                    f"{self.failures} to have the others tried again"
                 ) from error
             raise
         self.failures_in_a_row = 0
@@ -162,7 +162,7 @@ class MausAligner:
             except PassingError as error:
                 reason, wait = str(error), max(wait, error.wait)
             if time.monotonic() - start > self.patience:
-                raise ServiceError(f"{self.url}: {reason}; run again later: what was aligned is kept")
+                raise ServiceError(f"{self.url}: {reason}. What was aligned is kept; wait until it is back")
             logger.warning("waiting %.0f s for %s: %s", wait, self.url, reason)
             time.sleep(wait)
 
