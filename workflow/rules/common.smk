@@ -56,6 +56,11 @@ def check_config():
             held_out is None or held_out["test_share"] + held_out["validation_share"] < 1,
             f"{place}: test_share and validation_share leave nothing to train on",
         )
+    recipe = config["finetuning"]
+    check(
+        recipe["cache_features"] == "none" or recipe["freeze_feature_encoder"],
+        "finetuning.cache_features: a front end that is trained (freeze_feature_encoder: false) has no features to keep",
+    )
     for task, sweep in config["sweep"].items():
         check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
         for name in sweep["models"]:
@@ -191,13 +196,19 @@ def get_plan_settings(wildcards):
 
 def get_finetuning_settings(wildcards):
     """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
-    settings = dict(config["finetuning"])
-    settings.pop("seeds")
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = MODELS[wildcards.model]["layers"]
     size = "full" if int(wildcards.layers) == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_cached_features(wildcards):
+    """The stored features of the front end, where the config wants them."""
+    wanted = config["finetuning"]["cache_features"] != "none"
+    return "<results>/features/{model}/{task}.h5" if wanted else []
 
 
 def get_full_weights(wildcards):

@@ -7,6 +7,7 @@ that comes with a checkpoint is never run.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -102,3 +103,9 @@ def save_encoder(
         "fingerprint": provenance.fingerprint(folder / "model.safetensors"),
     }
     provenance.write_json(folder / "provenance.json", record)
+
+
+def read_base(encoder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Which weights an encoder folder holds: id, revision and fingerprint of its provenance.json."""
+    record = json.loads((Path(encoder) / "provenance.json").read_text())
+    return {key: record[key] for key in ("id", "revision", "fingerprint")}
