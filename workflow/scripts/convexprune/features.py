@@ -21,18 +21,9 @@ from convexprune import corpus, devices, encoders, provenance, training
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, SequenceFeatureExtractor
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
-
-
-def prepare_clips(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> dict[str, np.ndarray]:
-    """Clips (B, 16000) as the checkpoint's feature extractor makes them a model's input, without a mask."""
-    return dict(
-        feature_extractor(
-            list(clips), sampling_rate=corpus.SAMPLING_RATE, return_attention_mask=False, return_tensors="np"
-        )
-    )
 
 
 def front_end(model: PreTrainedModel) -> torch.nn.Module:
@@ -95,9 +86,9 @@ def cache_features(
         for first in range(0, len(rows), batch_size):
             batch = rows[first : first + batch_size]
             clips = corpus.read_clips(samples, starts[batch], ends[batch])
-            values = torch.from_numpy(prepare_clips(feature_extractor, clips)["input_values"]).to(device)
+            waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)
             with torch.inference_mode(), machine.autocast():
-                values = convolutions(values).float().cpu().numpy()
+                values = convolutions(waves).float().cpu().numpy()
             if stored is None:
                 shape = (len(table), *values.shape[1:])
                 kind = settings["cache_features"]

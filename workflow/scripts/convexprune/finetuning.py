@@ -23,6 +23,7 @@ import pandas as pd
 from convexprune import corpus, devices, encoders, features, metrics, provenance, pruning, training
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 log = logging.getLogger(__name__)
@@ -57,9 +58,9 @@ class FineTuned:
 class Clips:
     """Rows of a dataset as the model takes them: normalised waveforms and labels as numbers.
 
-    An item is a batch: {"input_values": float32 (B, 16000), "labels": int (B,)}, or what else the
-    checkpoint's feature extractor makes of clips that are zero-padded to one second. Nothing is read before
-    it is asked for.
+    An item is a batch: what `encoders.prepare` makes of clips that are zero-padded to one second, for the
+    paper's models {"input_values": float32 (B, 16000)}, and "labels" (B,). Nothing is read before it is
+    asked for.
     """
 
     def __init__(
@@ -77,10 +78,10 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
         return {
-            **features.prepare_clips(self.feature_extractor, clips),
+            **encoders.prepare(self.feature_extractor, clips),
             "labels": self.labels[indices],
         }
 
@@ -96,7 +97,7 @@ class CachedClips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
         return {
             "input_values": features.read_features(self.path, self.rows[indices]),
             "labels": self.labels[indices],
@@ -136,23 +137,18 @@ def build_classifier(
     The new head is drawn from torch's generator. Raises ValueError if the encoder does not have
     `settings["full_layers"]` layers.
     """
-    from transformers import AutoModelForAudioClassification
-
-    full = AutoModelForAudioClassification.from_pretrained(
+    full = encoders.load_classifier(
         encoder,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
         classifier_proj_size=settings["projector_size"],
         apply_spec_augment=settings["spec_augment"],
         layerdrop=settings["layerdrop"],
-        dtype="float32",
-        local_files_only=True,
-        trust_remote_code=False,
     )
     encoders.check_layers(full, settings["full_layers"], str(encoder))
     model = pruning.prune(full, layers)
     if settings["freeze_feature_encoder"]:
-        model.freeze_feature_encoder()
+        encoders.freeze_front_end(model)
     return model, full.num_parameters()
 
 

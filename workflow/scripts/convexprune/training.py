@@ -24,6 +24,7 @@ from convexprune import provenance
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import ArrayLike
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,14 @@ log = logging.getLogger(__name__)
 class Clips(Protocol):
     """What is trained on: indexed by an array of positions, it gives a batch as the model takes it.
 
-    A batch holds the model's inputs, (B, ...) each, and "labels" (B,), as NumPy arrays.
+    A batch holds the model's inputs, (B, ...) each, and "labels" (B,), as arrays or tensors.
     """
 
     labels: np.ndarray  # (N,)
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]: ...
+    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]: ...
 
 
 @dataclass(frozen=True)
