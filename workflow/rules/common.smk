@@ -208,7 +208,7 @@ def get_finetuning_settings(wildcards):
 def get_cached_features(wildcards):
     """The stored features of the front end, where the config wants them."""
     wanted = config["finetuning"]["cache_features"] != "none"
-    return "<results>/features/{model}/{task}.h5" if wanted else []
+    return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 
 
 def get_full_weights(wildcards):

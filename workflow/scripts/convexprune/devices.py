@@ -16,9 +16,9 @@ _claims = []  # open lock files: a claim lasts as long as the process
 def claim_device(gpus: int) -> str:
     """Hide all GPUs but one from this process, or all where `gpus` is 0; "cuda" or "cpu".
 
-    Call it before anything uses CUDA. A job sees one GPU even where the machine has more: the Trainer would
-    spread over all it sees and multiply the batch size. GPUs are claimed by file locks on this machine, which
-    end with the process however it ends. A job that asks for a GPU on a machine without one gets the CPU.
+    Call it before anything uses CUDA. A job sees one GPU even where the machine has more: it may
+    spread over what it sees. GPUs are claimed by file locks on this machine, which end with the process
+    however it ends. A job that asks for a GPU on a machine without one gets the CPU.
     """
     import torch
 
