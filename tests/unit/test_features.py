@@ -9,7 +9,7 @@ import pytest
 import torch
 from convexprune import encoders, features, provenance
 from encoder_factory import make_encoder
-from test_finetuning import measured, tones, train, weights  # noqa: F401
+from tones import measured, train, weights
 
 COURSE = {"max_steps": 12, "eval_steps": 4, "spec_augment": True, "cache_features": "float32"}
 
@@ -34,11 +34,11 @@ def cache(folder, kind="float32"):
 
 
 @pytest.fixture(scope="module")
-def stored(tones):  # noqa: F811
+def stored(tones):
     return cache(tones)
 
 
-def test_rows_are_the_front_ends_outputs_and_test_rows_are_left_out(tones, stored):  # noqa: F811
+def test_rows_are_the_front_ends_outputs_and_test_rows_are_left_out(tones, stored):
     table = pd.read_csv(tones / "words.csv")
     model, _ = encoders.load_encoder(tones / "tiny")
     with h5py.File(stored) as file, h5py.File(tones / "corpus.h5") as corpus:
@@ -56,7 +56,7 @@ def test_rows_are_the_front_ends_outputs_and_test_rows_are_left_out(tones, store
             np.testing.assert_allclose(found[row.Index], expected, atol=1e-4)
 
 
-def test_training_from_features_gives_the_same_results(tones, stored):  # noqa: F811
+def test_training_from_features_gives_the_same_results(tones, stored):
     plain = train(tones, **COURSE)
     cached = train(tones, options={"cached": stored}, **COURSE)
     same = {**measured(cached), "cached_features": "none"}
@@ -67,7 +67,7 @@ def test_training_from_features_gives_the_same_results(tones, stored):  # noqa: 
     assert all(torch.equal(weights(cached)[name], weight) for name, weight in weights(plain).items())
 
 
-def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypatch):  # noqa: F811
+def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypatch):
     from transformers.models.hubert.modeling_hubert import HubertFeatureEncoder
 
     forward, batches = HubertFeatureEncoder.forward, []
@@ -81,7 +81,7 @@ def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypa
     assert sum(batches) == 3 * 8  # the test split
 
 
-def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored):  # noqa: F811
+def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored):
     half = cache(tones, "float16")
     rows = np.array([5, 0, 40])
     full = features.read_features(stored, rows)
@@ -91,7 +91,7 @@ def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored): 
     assert half.stat().st_size < 0.6 * stored.stat().st_size
 
 
-def test_features_of_other_weights_or_recordings_are_refused(tones, stored):  # noqa: F811
+def test_features_of_other_weights_or_recordings_are_refused(tones, stored):
     encoder = json.loads((tones / "tiny" / "provenance.json").read_text())["fingerprint"]
     inputs = provenance.fingerprint(tones / "corpus.sha256", tones / "words.csv")
     features.check_features(stored, encoder, inputs)
@@ -100,7 +100,7 @@ def test_features_of_other_weights_or_recordings_are_refused(tones, stored):  # 
             features.check_features(stored, *wrong)
 
 
-def test_a_model_without_a_front_end_on_waveforms_is_refused(tones):  # noqa: F811
+def test_a_model_without_a_front_end_on_waveforms_is_refused(tones):
     with pytest.raises(ValueError, match="cache_features to none"):
         features.front_end(make_encoder("whisper", head=True))
 
