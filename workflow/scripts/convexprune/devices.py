@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import platform
 import tempfile
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+CPU_INFORMATION = Path("/proc/cpuinfo")  # Linux only
 _claims = []  # open lock files: a claim lasts as long as the process
 
 
@@ -33,6 +35,17 @@ def claim_device(gpus: int) -> str:
     os.environ["CUDA_VISIBLE_DEVICES"] = claim_one(found)
     log.info("GPU %s", os.environ["CUDA_VISIBLE_DEVICES"])
     return "cuda"
+
+
+def name_device(device: str) -> str:
+    """What a measurement ran on: the GPU's name, or the CPU's as far as the system tells it."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    lines = CPU_INFORMATION.read_text().splitlines() if CPU_INFORMATION.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def claim_one(names: list[str]) -> str:

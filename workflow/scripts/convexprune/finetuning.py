@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,12 +151,6 @@ def build_classifier(
     return model, full.num_parameters()
 
 
-def device_name(device: str) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-
-
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
     own = provenance.fingerprint(__file__, training.__file__, features.__file__)
@@ -294,9 +287,7 @@ def finetune(
             "cached_features": settings["cache_features"] if cached else "none",
             "settings": settings,
             "versions": provenance.versions("torch", "transformers"),
-            "device": torch.cuda.get_device_name()
-            if device == "cuda"
-            else platform.processor() or platform.machine(),
+            "device": devices.name_device(device),
             "precision": machine.precision,
             "threads": threads,
             "micro_batch_size": micro_batch_size or settings["batch_size"],
