@@ -206,7 +206,10 @@ def get_finetuning_settings(wildcards):
 
 
 def get_cached_features(wildcards):
-    """The stored features of the front end, where the config wants them."""
+    """The stored features of the front end, where the config wants them.
+
+    Not `temp`: a file that is gone would be made again for one more run, and take all others with it.
+    """
     wanted = config["finetuning"]["cache_features"] != "none"
     return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 

@@ -12,7 +12,7 @@ rule cache_features:
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
     output:
-        cached=temp("<results>/features/{model}/{task}.h5"),
+        cached="<results>/features/{model}/{task}.h5",
     log:
         "<results>/logs/cache_features/{model}/{task}.log",
     benchmark:
