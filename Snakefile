@@ -20,6 +20,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
 include: "workflow/rules/finetuning.smk"
+include: "workflow/rules/exporting.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -30,3 +31,4 @@ rule all:
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",
+        exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),

@@ -206,7 +206,7 @@ def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
     with pytest.raises(
-        ValueError, match=r"cannot download a/b at revision c: no route. .* source: path"
+        ValueError, match=r"cannot download model a/b at revision c: no route. .* source: path"
     ) as caught:
         sources.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
     assert "\n" not in str(caught.value)

@@ -214,6 +214,12 @@ def get_cached_features(wildcards):
     return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 
 
+def get_pruned(wildcards):
+    """The folder of the pruned model, first seed."""
+    layers = get_layers(wildcards.model, wildcards.task)
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}"
+
+
 def get_full_weights(wildcards):
     layers = MODELS[wildcards.model]["layers"]
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"

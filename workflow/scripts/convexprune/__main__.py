@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
+    add_prune(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -69,6 +70,34 @@ def run_convexity(options: argparse.Namespace) -> None:
         device=options.device,
     )
     print(as_json(result) if options.json else as_text(result))
+
+
+def add_prune(commands: argparse._SubParsersAction) -> None:
+    """The command `prune`: drop the last transformer layers of a model."""
+    command = commands.add_parser(
+        "prune",
+        help="keep the first transformer layers of a speech model",
+        description="Keep the first transformer layers of a speech encoder or audio classifier and write a "
+        "Hugging Face folder. A classifier keeps its head and labels; other heads (CTC, pretraining) and "
+        "Whisper's decoder are left out. Layers are counted as kept: the paper's layer 8 is --layers 9.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
+    command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
+    command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
+    command.add_argument("--revision", default="main", help="of a model of the hub (main)")
+    command.set_defaults(run=run_prune)
+
+
+def run_prune(options: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    from convexprune import exporting
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
+    parameters = f"{pruned.num_parameters():,} parameters"
+    print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
 
 
 def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -51,6 +52,18 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which must not exist; rename it to `path` on success."""
+    final = Path(path).absolute()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as parent:
+        temporary = Path(parent) / final.name
+        temporary.mkdir()
+        yield temporary
+        os.rename(temporary, final)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
