@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/alignment.smk"
 include: "workflow/rules/models.smk"
@@ -31,4 +32,5 @@ rule all:
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",
+        summary=multiext("<results>/datasets/summary", ".csv", ".md"),
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import download_model
 import import_model
+import numpy as np
 import pytest
 import torch
 from convexprune import encoders, provenance, sources
@@ -210,3 +211,54 @@ def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
     ) as caught:
         sources.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        ({"model.safetensors", "pytorch_model.bin", "run.py"}, ["model.safetensors"]),
+        ({"pytorch_model.bin", "tf_model.h5"}, ["pytorch_model.bin"]),
+        (
+            {"model.safetensors.index.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"},
+            ["model.safetensors.index.json", "model-*.safetensors"],
+        ),
+        ({"pytorch_model.bin.index.json"}, ["pytorch_model.bin.index.json", "pytorch_model-*.bin"]),
+    ],
+)
+def test_one_format_of_weights_is_fetched(names, chosen):
+    assert sources.choose_weights(names) == chosen
+
+
+def test_a_repository_without_weights_is_told():
+    with pytest.raises(ValueError, match="neither model"):
+        sources.choose_weights({"config.json", "model.gguf"})
+
+
+def test_frames_lie_where_their_samples_do():
+    shape = {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2], "conv_dim": [8] * 7}
+    parts = encoders.find_parts(make_encoder("wav2vec2", stable=True, **shape))
+    wave = torch.randn(1, 16000, requires_grad=True)
+    frames = parts.front_end[0](wave)
+    assert frames.shape[2] == 49
+    [gradient] = torch.autograd.grad(frames[0, :, 20].sum(), wave)
+    seen = gradient[0].nonzero()
+    assert (seen.min() + seen.max()) / 2 == parts.frames.first + 20 * parts.frames.step
+    assert seen.max() - seen.min() == 399
+
+
+@pytest.mark.parametrize("family", ["wav2vec2-bert", "whisper"])
+def test_frames_of_filter_banks_lie_where_their_samples_do(family):
+    """A click in the middle of frame 20, in faint noise, is loudest there."""
+    frames = encoders.find_parts(make_encoder(family)).frames
+    clip = 1e-4 * np.random.default_rng(0).normal(size=(1, 16000)).astype(np.float32)
+    clip[0, round(frames.first + 20 * frames.step)] = 1
+    [values] = encoders.prepare(make_feature_extractor(family), clip).values()
+    # Whisper: (1, bins, windows), of which its second convolution centres a frame on every second one
+    loudness = values[0, :, ::2].mean(dim=0) if family == "whisper" else values[0].mean(dim=1)
+    assert loudness.argmax() == 20
+
+
+def test_sew_squeezes_frames():
+    narrow, wide = (encoders.find_parts(make_encoder("sew", squeeze_factor=n)).frames for n in (1, 2))
+    assert (narrow.step, wide.step) == (320, 640)
+    assert wide.first == narrow.first + 160

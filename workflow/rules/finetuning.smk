@@ -23,6 +23,8 @@ rule cache_features:
     resources:
         gpu=min(1, config["gpus"]),
         batch_size=config["embeddings"]["batch_size"],
+        mem_mb=get_memory("cache_features"),
+        runtime=get_runtime("cache_features"),
     params:
         settings={key: config["finetuning"][key] for key in ("cache_features", "precision")},
     script:
@@ -60,6 +62,8 @@ rule finetune:
         gpu=min(1, config["gpus"]),
         micro_batch_size=config["finetuning"]["micro_batch_size"],
         gradient_checkpointing=int(config["finetuning"]["gradient_checkpointing"]),
+        mem_mb=get_memory("finetune"),
+        runtime=get_runtime("finetune"),
     params:
         settings=get_finetuning_settings,
     script:
@@ -93,12 +97,16 @@ rule time_inference:
         timing="<results>/timing/{model}/{task}/{layers}.json",
     log:
         "<results>/logs/time_inference/{model}/{task}/{layers}.log",
+    benchmark:
+        "<results>/benchmarks/time_inference/{model}/{task}/{layers}.tsv"
     conda:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, so that nothing of the workflow runs beside it; uses config["threads"].
     threads: workflow.resource_settings.cores or config["threads"]
     resources:
-        gpu=config["gpus"],
+        gpu=get_timing_gpus,
+        mem_mb=get_memory("time_inference"),
+        runtime=get_runtime("time_inference"),
     params:
         settings=lambda wildcards: {
             "full_layers": MODELS[wildcards.model]["layers"],

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
     add_prune(commands)
+    add_estimate(commands)
+    add_summary(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # torch names a missing device by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
 
@@ -58,6 +61,43 @@ def add_convexity(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=run_convexity)
 
 
+def add_estimate(commands: argparse._SubParsersAction) -> None:
+    """The command `estimate`: what a config's run will need."""
+    command = commands.add_parser(
+        "estimate",
+        help="jobs, GPU-hours and memory of a config",
+        description="Jobs, GPU-hours and memory of a whole run of a config, from what its rules ask for: "
+        "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
+    )
+    command.add_argument("config", type=Path, help="config file, such as config.yaml")
+    command.set_defaults(run=run_estimate)
+
+
+def run_estimate(options: argparse.Namespace) -> None:
+    from convexprune import configuration, needs
+
+    print(needs.estimate(configuration.read_config(options.config)))
+
+
+def add_summary(commands: argparse._SubParsersAction) -> None:
+    """The command `summary`: what a run took."""
+    command = commands.add_parser(
+        "summary",
+        help="time and memory by rule of a run",
+        description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
+    )
+    command.add_argument("results", type=Path, help="results folder, such as results/paper")
+    command.set_defaults(run=run_summary)
+
+
+def run_summary(options: argparse.Namespace) -> None:
+    from convexprune import benchmarks
+
+    print(
+        benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
+    )
+
+
 def run_convexity(options: argparse.Namespace) -> None:
     points, labels = read_points(options.representations, options.labels, options.layer)
     result = graph_convexity(
@@ -69,7 +109,7 @@ def run_convexity(options: argparse.Namespace) -> None:
         threads=options.threads,
         device=options.device,
     )
-    print(as_json(result) if options.json else as_text(result))
+    print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
 
 
 def add_prune(commands: argparse._SubParsersAction) -> None:
@@ -109,6 +149,8 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
             )
         points, own_labels = embeddings.read_layer(path, layer)
         return points, own_labels if labels is None else read_array(labels, "labels")
+    if layer is not None:
+        raise ValueError(f"--layer chooses a layer of an embeddings file (.h5): {path} is none")
     if labels is None and path.suffix != ".npz":
         raise ValueError(f"{path} holds no labels: give a file of labels too")
     return read_array(path, "representations"), read_array(labels or path, "labels")
@@ -116,7 +158,10 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """The array in a .npy file, or the one called `name` in a .npz file."""
-    content = np.load(path)
+    try:
+        content = np.load(path)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a .npy or .npz file of numbers or text ({error})") from error
     if isinstance(content, np.ndarray):
         return content
     if name not in content:
@@ -131,10 +176,10 @@ def as_json(result: Convexity) -> str:
         {"label": label} | entry | {"score": None if math.isnan(entry["score"]) else entry["score"]}
         for label, entry in numbers["per_class"].items()
     ]
-    return json.dumps(numbers, indent=2)
+    return json.dumps(numbers, indent=2, default=str)
 
 
-def as_text(result: Convexity) -> str:
+def as_text(result: Convexity, *, sampled: bool) -> str:
     lines = [
         f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
         f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
@@ -142,7 +187,7 @@ def as_text(result: Convexity) -> str:
         f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
         f"{result.n_unreachable} without a path",
     ]
-    if result.sampling_stderr > 0:
+    if sampled:
         lines.append(
             f"sampled: the scores from all sources are estimated to ± {result.sampling_stderr:.4f} and "
             f"± {result.class_sampling_stderr:.4f}"

@@ -96,12 +96,14 @@ last one kept is their layer {layers - 1}).
 |---|---|
 {table}
 
-Labels: {", ".join(labels)}.
+Labels: {", ".join(labels)}. Clips shorter than a second were padded with zeros in training.
 
 ```python
+import soundfile
 from transformers import pipeline
 
-print(pipeline("audio-classification", model="this/folder")("speech.wav"))
+samples, rate = soundfile.read("speech.wav", dtype="float32")  # at 16 kHz
+print(pipeline("audio-classification", model="this/folder")({{"raw": samples, "sampling_rate": rate}}))
 ```
 
 `model.onnx` takes what the folder's feature extractor gives (`{model.main_input_name}`) and returns `logits`,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -33,9 +33,21 @@ LOCAL = {"local_files_only": True, "trust_remote_code": False}
 OPTIONAL_WEIGHTS = ("masked_spec_embed", "projector.", "classifier.")
 
 
-def convolution_step(config: PreTrainedConfig) -> int:
-    """Samples from one frame to the next behind convolutions on the waveform (and SEW's pooling)."""
-    return int(np.prod(config.conv_stride)) * getattr(config, "squeeze_factor", 1)
+class Frames(NamedTuple):
+    """Where the frames of a clip are, in samples."""
+
+    step: int  # from one frame to the next
+    first: float  # the middle of what the first frame sees
+
+
+def frames_of_convolutions(config: PreTrainedConfig) -> Frames:
+    """Frames behind convolutions on the waveform, and SEW's pooling of every few of them."""
+    squeeze = getattr(config, "squeeze_factor", 1)
+    field = step = 1
+    for kernel, stride in zip([*config.conv_kernel, squeeze], [*config.conv_stride, squeeze], strict=True):
+        field += (kernel - 1) * step
+        step *= stride
+    return Frames(step, (field - 1) / 2)
 
 
 @dataclass(frozen=True)
@@ -50,29 +62,27 @@ class Layout:
     positions: tuple[str, ...] = ("encoder.pos_conv_embed",)
     layers: str = "encoder.layers"
     norm: tuple[str, ...] = ("encoder.layer_norm",)
-    step: Callable[[PreTrainedConfig], int] = convolution_step  # samples from one frame to the next
+    frames: Callable[[PreTrainedConfig], Frames] = frames_of_convolutions
     layerdrop: str = "layerdrop"  # its key in the config
 
 
 STANDARD = Layout()
 
 
-def filter_bank_step(config: PreTrainedConfig) -> int:
-    """Windows of a filter bank begin every 10 ms; two become a frame."""
-    return 320
-
-
 # What is not listed must have the standard layout. WavLM's relative positions are part of its first layer.
 LAYOUTS = {
-    # The front end is the filter bank of the feature extractor, which has no weights; positions are in each
-    # layer, and so is the last norm.
-    "wav2vec2-bert": Layout(front_end=(), positions=(), norm=(), step=filter_bank_step),
+    # The front end is the filter bank of the feature extractor, which has no weights: two windows of 25 ms,
+    # 10 ms apart, make a frame. Positions are in each layer, and so is the last norm.
+    "wav2vec2-bert": Layout(
+        front_end=(), positions=(), norm=(), frames=lambda config: Frames(320, (160 + 400 - 1) / 2)
+    ),
+    # Its spectra are centred on every 10 ms, of which every second makes a frame.
     "whisper": Layout(
         front_end=("conv1", "conv2"),
         positions=("embed_positions",),
         layers="layers",
         norm=("layer_norm",),
-        step=filter_bank_step,
+        frames=lambda config: Frames(320, 0.0),
         layerdrop="encoder_layerdrop",
     ),
 }
@@ -86,7 +96,7 @@ class Parts:
     positions: list[Module]  # none where they are inside the layers
     layers: ModuleList
     norm: list[Module]  # outside the layers, before or after them
-    step: int  # samples from one frame to the next
+    frames: Frames
 
 
 def base_encoder(model: PreTrainedModel) -> PreTrainedModel:
@@ -116,7 +126,7 @@ def find_parts(model: PreTrainedModel) -> Parts:
         positions=[find(path) for path in layout.positions],
         layers=find(layout.layers),
         norm=[find(path) for path in layout.norm],
-        step=0 if missing else layout.step(model.config),
+        frames=None if missing else layout.frames(model.config),
     )
     if missing:
         raise ValueError(

@@ -178,6 +178,8 @@ def export(
         with provenance.atomic(output / name) as temporary:
             shutil.copyfile(folder / name, temporary)
     origin = json.loads(Path(base).read_text())
+    if origin["source"] != "hub":  # nobody else knows its id
+        origin["id"] = metrics["model"]
     data = read_data(dataset, settings["corpus"])
     card = cards.describe_finetuned(model, metrics, origin, data)
     with provenance.atomic(output / "README.md") as temporary:

@@ -51,7 +51,7 @@ def pool_layers(
 
     inputs = encoders.prepare(feature_extractor, clips)
     ends = np.full(len(clips), clips.shape[1]) if lengths is None else np.asarray(lengths)
-    step = encoders.find_parts(model).step
+    step = encoders.find_parts(model).frames.step
     with torch.inference_mode():
         inputs = {name: values.to(model.device) for name, values in inputs.items()}
         states = model(**inputs, output_hidden_states=True).hidden_states
