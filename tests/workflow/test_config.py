@@ -129,7 +129,7 @@ WRONG = [
     (
         ["finetuning"],
         {
-            "learning_rate": dict.fromkeys(("words", "speakers"), {"full": 1e-4, "pruned": 1e-4}),
+            "learning_rate": {task: {"full": 1e-4, "pruned": 1e-4} for task in ("words", "speakers")},
             "cache_features": "float16",
             "freeze_feature_encoder": False,
         },
