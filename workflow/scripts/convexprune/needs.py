@@ -55,10 +55,7 @@ def gpus(job: Job, config: Mapping[str, Any]) -> int:
 
 
 def memory(job: Job, config: Mapping[str, Any]) -> int:
-    """MB of main memory that a job may use at its first attempt.
-
-    KeyError for a rule that is not submitted.
-    """
+    """MB of main memory that a job may use at its first attempt. KeyError for a rule not in MEMORY."""
     weights = layer_size(config, job.model) * (FRONT_END + job.layers) * LAYER_MB
     base, by_weights, by_thread = MEMORY[job.rule]
     return math.ceil((base + by_weights * weights + by_thread * config["threads"]) / 500) * 500
