@@ -124,6 +124,17 @@ def get_runs(tasks=None):
                     yield model, task, layers, seed
 
 
+def get_predictions(size):
+    """Test predictions of every full or pruned model and seed."""
+    return [
+        f"<results>/finetuned/{model}/{task}/{layers}/{seed}/predictions.csv"
+        for model in MODELS
+        for task in TASKS
+        for layers in [MODELS[model]["layers"] if size == "full" else get_layers(model, task)]
+        for seed in SEEDS
+    ]
+
+
 def get_encoder(wildcards):
     """The folder of the weights that `state` names."""
     if wildcards.state in ("untrained", "pretrained"):

@@ -1,8 +1,42 @@
-# Table 1 and the figures.
+# Table 1, what the models cost, whether convexity chose well, and the figures.
 
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
+
+
+rule count_costs:
+    input:
+        code=library("costs", "corpus", "encoders", "pruning"),
+        configs=[f"<results>/models/{model}/config.json" for model in MODELS],
+        feature_extractors=[f"<results>/models/{model}/preprocessor_config.json" for model in MODELS],
+        datasets=[f"<results>/datasets/{task}.csv" for task in TASKS],
+    output:
+        table="<results>/costs.csv",
+    log:
+        "<results>/logs/count_costs.log",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        settings={"projector_size": config["finetuning"]["projector_size"], "tasks": TASKS},
+    script:
+        "../scripts/count_costs.py"
+
+
+rule compare_predictions:
+    input:
+        code=library("significance", "corpus"),
+        full=lambda wildcards: get_predictions("full"),
+        pruned=lambda wildcards: get_predictions("pruned"),
+    output:
+        table="<results>/significance.csv",
+    log:
+        "<results>/logs/compare_predictions.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    script:
+        "../scripts/compare_predictions.py"
 
 
 rule make_table1:
@@ -11,6 +45,8 @@ rule make_table1:
         finetuning="<results>/finetuning.csv",
         timing="<results>/timing.csv",
         plan="<results>/plan.csv",
+        costs="<results>/costs.csv",
+        significance="<results>/significance.csv",
     output:
         csv=report(
             "<results>/table1.csv",
@@ -26,7 +62,7 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS)},
+        settings={"models": list(MODELS), "seed": SEEDS[0]},
     script:
         "../scripts/make_table1.py"
 
