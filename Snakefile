@@ -29,4 +29,6 @@ rule all:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
+        choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
+        correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",

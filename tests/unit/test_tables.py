@@ -233,7 +233,7 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
     assert cells_of(rows[19]) == ["average", "", "", "", "+1.17", "", "-47.84", "-58.76"]
     sizes = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[22:]}
     assert sizes["hubert-large", "speakers"] == (
-        ["130.00 → 35.00 (-73.08 %)", "520.00 → 140.00 (-73.08 %)", "25.00 → 6.00 (-76.00 %)"]
+        ["130. → 35.0 (-73.08 %)", "520. → 140. (-73.08 %)", "25.0 → 6.00 (-76.00 %)"]
     )
 
 

@@ -135,6 +135,15 @@ def get_predictions(size):
     ]
 
 
+def get_probes(wildcards):
+    """Linear probes of every swept model."""
+    return [
+        f"<results>/probes/{model}/{task}.csv"
+        for task, sweep in config["sweep"].items()
+        for model in sweep["models"]
+    ]
+
+
 def get_encoder(wildcards):
     """The folder of the weights that `state` names."""
     if wildcards.state in ("untrained", "pretrained"):

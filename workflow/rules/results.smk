@@ -1,5 +1,6 @@
 # Table 1, what the models cost, whether convexity chose well, and the figures.
 
+SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()}
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
@@ -65,6 +66,91 @@ rule make_table1:
         settings={"models": list(MODELS), "seed": SEEDS[0]},
     script:
         "../scripts/make_table1.py"
+
+
+rule probe_layers:
+    input:
+        code=library("probing", "corpus", "embeddings", "metrics"),
+        embeddings="<results>/embeddings/{model}/pretrained/{task}.h5",
+        dataset="<results>/datasets/{task}.csv",
+    output:
+        table="<results>/probes/{model}/{task}.csv",
+    log:
+        "<results>/logs/probe_layers/{model}/{task}.log",
+    benchmark:
+        "<results>/benchmarks/probe_layers/{model}/{task}.tsv"
+    conda:
+        "../../envs/results.yaml"
+    threads: config["threads"]
+    script:
+        "../scripts/probe_layers.py"
+
+
+rule study_choices:
+    input:
+        code=library("selection", "planning", "tables"),
+        finetuning="<results>/finetuning.csv",
+        convexity="<results>/convexity.csv",
+        plan="<results>/plan.csv",
+        costs="<results>/costs.csv",
+        probes=get_probes,
+    output:
+        csv=report(
+            "<results>/choices.csv",
+            caption="../report/choices.rst",
+            category="Does convexity choose well?",
+            labels={"table": "Choices of layers: accuracy lost and compute"},
+        ),
+        markdown="<results>/choices.md",
+    log:
+        "<results>/logs/study_choices.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "benchmarks": f"{config['pathvars']['results']}/benchmarks",
+            "models": SWEPT_MODELS,
+            "tolerance": config["plan"]["tolerance"],
+        },
+    script:
+        "../scripts/study_choices.py"
+
+
+rule correlate_convexity:
+    input:
+        code=library("correlation", "planning"),
+        finetuning="<results>/finetuning.csv",
+        convexity="<results>/convexity.csv",
+        probes=get_probes,
+    output:
+        correlations=report(
+            "<results>/correlations.csv",
+            caption="../report/correlations.rst",
+            category="Does convexity choose well?",
+            labels={"table": "Rank correlations with accuracy"},
+        ),
+        convergence=report(
+            "<results>/convergence.csv",
+            caption="../report/convergence.rst",
+            category="Does convexity choose well?",
+            labels={"table": "Fine-tuned convexity: last layer, and where it stops rising"},
+        ),
+    log:
+        "<results>/logs/correlate_convexity.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "models": SWEPT_MODELS,
+            "seed": SEEDS[0],
+            "tolerance": config["plan"]["tolerance"],
+        },
+    script:
+        "../scripts/correlate_convexity.py"
 
 
 rule draw_figure1:

@@ -198,7 +198,8 @@ def _size_cells(model: str, task: str, values: pd.Series) -> list[str]:
     cells = [model, task]
     for cost, unit in zip(COSTS, (1e6, 1e6, 1e9), strict=True):
         full, pruned = values[f"full_{cost}"], values[f"pruned_{cost}"]
-        cells.append(f"{full / unit:.2f} → {pruned / unit:.2f} ({relative_change(full, pruned):+.2f} %)")
+        shown = [f"{count / unit:#.3g}" if count < 1000 * unit else f"{count / unit:.0f}" for count in (full, pruned)]
+        cells.append(f"{shown[0]} → {shown[1]} ({relative_change(full, pruned):+.2f} %)")
     return cells
 
 
