@@ -53,10 +53,13 @@ def _folds(labels: np.ndarray, speakers: np.ndarray, task: str) -> list[tuple[np
     largest = np.unique(labels, return_counts=True)[1].max()
     if largest < 2:
         raise ValueError("no class has two items: there is nothing to probe")
-    n_folds, kind = min(FOLDS, largest), StratifiedKFold
-    if task != "speakers" and len(set(speakers)) > 1:
-        n_folds, kind = min(n_folds, len(set(speakers))), StratifiedGroupKFold
-    return list(kind(n_folds, shuffle=True, random_state=0).split(labels, labels, speakers))
+    n_folds, n_speakers = min(FOLDS, largest), len(set(speakers))
+    if task == "speakers" or n_speakers == 1:
+        folds = StratifiedKFold(n_folds, shuffle=True, random_state=0).split(labels, labels)
+    else:
+        n_folds = min(n_folds, n_speakers)
+        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0).split(labels, labels, speakers)
+    return list(folds)
 
 
 def _probe(points: np.ndarray, labels: np.ndarray, folds: list, threads: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -198,9 +199,14 @@ def _size_cells(model: str, task: str, values: pd.Series) -> list[str]:
     cells = [model, task]
     for cost, unit in zip(COSTS, (1e6, 1e6, 1e9), strict=True):
         full, pruned = values[f"full_{cost}"], values[f"pruned_{cost}"]
-        shown = [f"{count / unit:#.3g}" if count < 1000 * unit else f"{count / unit:.0f}" for count in (full, pruned)]
-        cells.append(f"{shown[0]} → {shown[1]} ({relative_change(full, pruned):+.2f} %)")
+        change = relative_change(full, pruned)
+        cells.append(f"{_rounded(full / unit)} → {_rounded(pruned / unit)} ({change:+.2f} %)")
     return cells
+
+
+def _rounded(value: float) -> str:
+    """`value` to three significant digits, without an exponent."""
+    return format(value, f".{max(0, 2 - math.floor(math.log10(value)))}f")
 
 
 def _blocks(table: pd.DataFrame) -> list[tuple[str, Sequence[str], list[list[str]]]]:
