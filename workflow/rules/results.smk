@@ -159,6 +159,7 @@ rule draw_figure1:
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
     output:
+        csv="<results>/figures/figure1.csv",
         pdf="<results>/figures/figure1.pdf",
         png=report(
             "<results>/figures/figure1.png",
@@ -174,7 +175,6 @@ rule draw_figure1:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "layers": {name: MODELS[name]["layers"] for name in MODELS},
             "models": list(MODELS),
             "sizes": SIZES,
         },
@@ -188,6 +188,7 @@ rule draw_figure2:
         convexity="<results>/convexity.csv",
         finetuning="<results>/finetuning.csv",
     output:
+        csv="<results>/figures/figure2.csv",
         pdf="<results>/figures/figure2.pdf",
         png=report(
             "<results>/figures/figure2.png",
@@ -203,8 +204,58 @@ rule draw_figure2:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "models": config["sweep"].get(SWEPT, {}).get("models"),
+            "models": list(MODELS),
+            "swept": SWEPT_MODELS.get(SWEPT),
             "task": SWEPT,
         },
     script:
         "../scripts/draw_figure2.py"
+
+
+rule draw_figure3:
+    input:
+        code=library("figures"),
+        choices="<results>/choices.csv",
+    output:
+        csv="<results>/figures/figure3.csv",
+        pdf="<results>/figures/figure3.pdf",
+        png=report(
+            "<results>/figures/figure3.png",
+            caption="../report/figure3.rst",
+            category="Figures",
+            labels={"figure": "3: what each choice of layers costs"},
+        ),
+    log:
+        "<results>/logs/draw_figure3.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure3.py"
+
+
+rule draw_figure4:
+    input:
+        code=library("figures"),
+        convergence="<results>/convergence.csv",
+        correlations="<results>/correlations.csv",
+    output:
+        csv="<results>/figures/figure4.csv",
+        pdf="<results>/figures/figure4.pdf",
+        png=report(
+            "<results>/figures/figure4.png",
+            caption="../report/figure4.rst",
+            category="Figures",
+            labels={"figure": "4: accuracy against the convexity of the last layer"},
+        ),
+    log:
+        "<results>/logs/draw_figure4.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure4.py"

@@ -17,16 +17,10 @@ import pandas as pd
 
 from convexprune import planning, tables
 
-CHOICES = {  # name -> what it is called in print
-    "plan": "the plan",
-    "convexity": "convexity",
-    "highest": "highest convexity",
-    "probe": "linear probe",
-    "middle": "middle layer",
-    "full": "no pruning",
-    "sweep": "the whole sweep",
-    "best": "best on test",
-}
+CHOICES = (
+    *("plan", "convexity", "highest convexity", "linear probe"),
+    *("middle layer", "no pruning", "whole sweep", "best on test"),
+)
 CHOICE_COLUMNS = ["task", "model", "choice", "layers", "full_layers", "accuracy", "sigma", "spread", "lost"]
 CHOICE_COLUMNS += ["seconds", "multiply_adds"]
 JUDGES = ("embed", "score_convexity", "probe_layers")  # rules whose time a choice may cost
@@ -51,11 +45,11 @@ def pick_layers(
     All by layers, of one model and task: `runs` (`average_seeds`), the pretrained model's convexity
     `scores`, the accuracy and stderr of a linear `probe`.
 
-    - plan: `planned`, what the pruned model of Table 1 keeps; full: all `full` layers;
-    - convexity: the fewest layers whose convexity is within `tolerance` of the highest; highest: that one;
-    - probe: the fewest layers whose probe is within one standard error of the most accurate probe;
-    - middle: the trained depth nearest half of the layers, the lower of two;
-    - sweep: the most accurate on the validation split; best: on the test split, by which no one may choose.
+    - plan: `planned`, what the pruned model of Table 1 keeps; no pruning: all `full` layers;
+    - convexity: the fewest layers whose convexity is within `tolerance` of the highest, and that one;
+    - linear probe: the fewest layers whose probe is within one standard error of the most accurate;
+    - middle layer: the trained depth nearest half of the layers, the lower of two;
+    - whole sweep: the most accurate on the validation split; best on test: by which no one may choose.
     """
     trained, scores, probe = runs.loc[1:], scores.loc[1:], probe.loc[1:]
     best_probe = probe.loc[probe["accuracy"].idxmax()]
@@ -68,12 +62,12 @@ def pick_layers(
     return {
         "plan": planned,
         "convexity": fewest(scores, scores.max() - tolerance),
-        "highest": fewest(scores, scores.max()),
-        "probe": fewest(probe["accuracy"], best_probe["accuracy"] - best_probe["stderr"]),
-        "middle": int(trained.index[np.abs(2 * trained.index - full).argmin()]),
-        "full": full,
-        "sweep": int(trained["validation_accuracy"].idxmax()),
-        "best": int(trained["accuracy"].idxmax()),
+        "highest convexity": fewest(scores, scores.max()),
+        "linear probe": fewest(probe["accuracy"], best_probe["accuracy"] - best_probe["stderr"]),
+        "middle layer": int(trained.index[np.abs(2 * trained.index - full).argmin()]),
+        "no pruning": full,
+        "whole sweep": int(trained["validation_accuracy"].idxmax()),
+        "best on test": int(trained["accuracy"].idxmax()),
     }
 
 
@@ -109,11 +103,11 @@ def study_choices(
             runs, scores[planning.SCORES[average]], probe, int(planned.index[0]), full, tolerance
         )
         embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
-        time = dict.fromkeys(("plan", "convexity", "highest"), embed + score) | {"probe": embed + probing}
-        time |= dict.fromkeys(("sweep", "best"), runs.loc[1:, "training_time"].sum())
+        time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}
+        time |= dict.fromkeys(CHOICES[-2:], runs.loc[1:, "training_time"].sum())
         for choice, layers in picks.items():
             chosen = runs.loc[layers, ["accuracy", "sigma", "spread"]]
-            lost = runs.loc[picks["best"], "accuracy"] - chosen["accuracy"]
+            lost = runs.loc[picks["best on test"], "accuracy"] - chosen["accuracy"]
             cost = (time.get(choice, 0.0), counted.loc[layers, "multiply_adds"])
             rows.append((task, model, choice, layers, full, *chosen, lost, *cost))
     return pd.DataFrame(rows, columns=CHOICE_COLUMNS)
@@ -153,11 +147,11 @@ def markdown(choices: pd.DataFrame, tolerance: float) -> str:
     for task, rows in choices.groupby("task", sort=False):
         models = list(rows["model"].unique())
         cells = []
-        for choice, name in CHOICES.items():
+        for choice in CHOICES:
             of_choice = rows[rows["choice"] == choice].set_index("model").loc[models]
             picked = (f"{row.layers}: {100 * row.accuracy:.2f}" for row in of_choice.itertuples())
             lost, time = f"{100 * of_choice['lost'].mean():.2f}", _duration(of_choice["seconds"].mean())
-            cells.append([name, *picked, lost, time])
+            cells.append([choice, *picked, lost, time])
         headings = ("choice", *models, "lost", "time")
         lines += [f"## {tables.TITLES[task]}", "", *tables.aligned(headings, cells), ""]
     notes = (
