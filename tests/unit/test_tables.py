@@ -56,7 +56,7 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
                 finetuning.append(
                     common
                     | {"layers": kept, "seed": 0, "accuracy": p, "sigma": (p * (1 - p) / N_TEST[task]) ** 0.5}
-                    | {"training_time": seconds}
+                    | {"training_time": seconds, "cached_features": "none"}
                 )
                 costs.append(common | {"layers": kept, "parameters": 10_000_000 + 5_000_000 * kept})
                 costs[-1] |= {"bytes": 4 * costs[-1]["parameters"] + 96, "multiply_adds": 10**9 * (1 + kept)}
@@ -114,7 +114,7 @@ def test_reproduces_the_averages(paper):
         "speaker_inference_diff": -58.76,
     }.items():
         assert average[column] == pytest.approx(printed, abs=0.006)
-    assert average.filter(regex="full|pruned|layers|outlier|stderr|p_value|disturbed").isna().all()
+    assert average.filter(regex="full|pruned|layers|outlier|stderr|p_value|cached|disturbed").isna().all()
 
 
 def test_the_rule_stars_the_papers_star_and_no_other(paper):
@@ -244,6 +244,17 @@ def test_times_of_a_disturbed_machine_are_marked(paper):
     assert "measured while other work ran" in " ".join(tables.markdown(paper).split())
 
 
+def test_training_on_stored_features_is_marked(models):
+    sources = inputs()
+    pruned = (sources["finetuning"]["model"] == "wavlm-base") & (sources["finetuning"]["layers"] == 9)
+    sources["finetuning"].loc[pruned, "cached_features"] = "float16"
+    table = tables.table1(**sources, models=models, seed=0)
+    assert list(table.loc[table["word_cached"].fillna(False), "model"]) == ["wavlm-base"]
+    assert not table["speaker_cached"].fillna(False).any()
+    (row,) = (line for line in tables.markdown(table).splitlines() if line.startswith("|") and "‡" in line)
+    assert cells_of(row)[6] == "-17.33‡"
+
+
 def test_a_tiny_p_value_is_not_printed_as_zero(models):
     sources = inputs()
     sources["significance"]["p_value"] = 1e-9
@@ -262,7 +273,7 @@ def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
     assert r"my\_model \& 50\%\textbackslash{}x\textasciicircum{} & " in text
     assert "$+38.37^{*}$" in text
     assert r"$130 \to 35.0 (-73.08 \%)$" in text
-    assert not set(text) & set("±†→σ")
+    assert not set(text) & set("±†‡→σ")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")

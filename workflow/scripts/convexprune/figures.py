@@ -345,11 +345,12 @@ def _stretch(ax: Axes) -> None:
 
 
 def _label(ax: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write each (x, y, text, colour) beside its point, where it covers the fewest points and labels."""
+    """Write each (x, y, text, colour) beside its point, inside `ax` and off other points and labels."""
     size = 6.0  # points, as all lengths below
     ax.figure.draw_without_rendering()  # settles the layout, hence where the points are
     scale = 72 / ax.figure.dpi
     points = scale * ax.transData.transform([label[:2] for label in labels])
+    low, high = scale * ax.get_window_extent().get_points()
     directions = np.exp(
         1j * np.pi / 4 * np.array([3, 7, 1, 5, 2, 6, 0, 4])
     )  # diagonals first, off error bars
@@ -361,7 +362,8 @@ def _label(ax: Axes, labels: Sequence[tuple[float, float, str, str]]) -> None:
         boxes = np.array(taken)
         sides = half + boxes[:, 2:] - np.abs(centres[:, None] - boxes[:, :2])
         covered = np.maximum(sides, 0).prod(axis=2).sum(axis=1)
-        best = (covered + 0.3 * np.hypot(*offsets.T)).argmin()
+        outside = np.maximum([low + half - centres, centres + half - high], 0).sum(axis=(0, 2))
+        best = (covered + 10 * outside + 0.3 * np.hypot(*offsets.T)).argmin()
         taken.append((*centres[best], *half))
         form = {"ha": "center", "va": "center", "size": size, "color": _mixed(colour, colour, "black")}
         ax.annotate(text, (x, y), offsets[best], textcoords="offset points", **form)

@@ -13,14 +13,14 @@ PAPER = ("full", "pruned", "acc_diff", "train_time_diff", "inference_diff")
 COSTS = ("parameters", "bytes", "multiply_adds")
 ADDED = (
     *("layers", "full_layers", "parameter_reduction", "full_sigma", "pruned_sigma"),
-    *("full_spread", "pruned_spread", "acc_outlier", "p_value", "inference_stderr", "disturbed"),
+    *("full_spread", "pruned_spread", "acc_outlier", "p_value", "cached", "inference_stderr", "disturbed"),
     *(f"{run}_{cost}" for cost in COSTS for run in ("full", "pruned")),
 )
 AVERAGE = "average"
 
 NEEDED = {
-    "finetuning": ("model", "task", "layers", "accuracy", "sigma", "training_time"),
-    "timing": ("model", "task", "layers", "ratio_median", "ratio_median_stderr"),
+    "finetuning": ("model", "task", "layers", "accuracy", "sigma", "training_time", "cached_features"),
+    "timing": ("model", "task", "layers", "ratio_median", "ratio_median_stderr", "disturbed"),
     "plan": ("model", "task", "layers", "full_layers"),
     "costs": ("model", "task", "layers", *COSTS),
     "significance": ("model", "task", "layers", "seed", "p_value"),
@@ -73,7 +73,9 @@ def table1(
     order = [f"{prefix}_{name}" for names in (PAPER, ADDED) for prefix in tasks for name in names]
     whole = ("layers", "full_layers", *(f"{run}_{cost}" for cost in COSTS for run in ("full", "pruned")))
     kinds = {f"{prefix}_{name}": "Int64" for prefix in tasks for name in whole}
-    kinds |= {f"{prefix}_{name}": "boolean" for prefix in tasks for name in ("acc_outlier", "disturbed")}
+    kinds |= {
+        f"{prefix}_{name}": "boolean" for prefix in tasks for name in ("acc_outlier", "cached", "disturbed")
+    }
     return table[["model", *order]].astype(kinds)
 
 
@@ -107,6 +109,7 @@ def _task_columns(
         spread=("accuracy", "std"),
         sigma=("sigma", "mean"),  # the seeds share their test items: a mean over seeds does not shrink it
         training_time=("training_time", "mean"),
+        cached=("cached_features", lambda kind: bool((kind != "none").any())),
     )
     timing, costs, significance = (
         table.set_index(["model", "layers"]) for table in (timing, costs, significance)
@@ -134,8 +137,9 @@ def _task_columns(
             "full_spread": 100 * full["spread"],
             "pruned_spread": 100 * pruned["spread"],
             "p_value": tests["p_value"],
+            "cached": full["cached"].astype("boolean") | pruned["cached"].astype("boolean"),
             "inference_stderr": 100 * times["ratio_median_stderr"],
-            "disturbed": times.get("disturbed", pd.Series(False, times.index)).astype("boolean"),
+            "disturbed": times["disturbed"].astype("boolean"),
             **{f"full_{cost}": full_costs[cost] for cost in COSTS},
             **{f"pruned_{cost}": pruned_costs[cost] for cost in COSTS},
         }
@@ -157,8 +161,8 @@ NOTES = (
     "corrected for the number of models.",
     "* is an outlier, left out of the average: of five or more accuracy differences, one more than three "
     "interquartile ranges outside the quartiles.",
-    "Train time: wall time of trainer.train(), on a machine that may have run other jobs beside it; early "
-    "stopping counts.",
+    "Train time: wall time of the training loop, on a machine that may have run other jobs beside it; early "
+    "stopping counts. ‡ read the stored features of the front end, which the paper's times do not.",
     "Inference: the change of the median time for a random 1 s input ± its standard error. † was measured "
     "while other work ran on the machine: measure it again before you quote it.",
     "Size: model.safetensors in float32. Multiply-adds: of the convolutions and matrix products for 1 s of "
@@ -189,7 +193,7 @@ def _accuracy_cells(model: str, values: pd.Series) -> list[str]:
         ),
         _number(values["acc_diff"], "+.2f") + ("*" if values["acc_outlier"] is True else ""),
         "<0.001" if p < 0.001 else _number(p, ".3f"),
-        _number(values["train_time_diff"], "+.2f"),
+        _number(values["train_time_diff"], "+.2f") + ("‡" if values["cached"] is True else ""),
         inference + ("†" if values["disturbed"] is True else ""),
     ]
 
@@ -249,7 +253,7 @@ def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 def latex(table: pd.DataFrame) -> str:
     r"""Table 1 as a LaTeX `table*` (needs booktabs): a tabular a block, the notes as its caption."""
-    marks = {"±": r"\pm", "*": r"^{*}", "†": r"^{\dagger}", "→": r"\to", "%": r"\%"}
+    marks = {"±": r"\pm", "*": r"^{*}", "†": r"^{\dagger}", "‡": r"^{\ddagger}", "→": r"\to", "%": r"\%"}
 
     def cell(text: str) -> str:
         for mark, command in marks.items():
@@ -264,7 +268,7 @@ def latex(table: pd.DataFrame) -> str:
         lines += [" & ".join([_escaped(name), *map(cell, cells)]) + r" \\" for name, *cells in rows]
         lines += [r"\bottomrule", r"\end{tabular}", r"\medskip", ""]
     caption = " ".join(map(_escaped, NOTES)).replace("±", r"$\pm$").replace("σ", r"$\sigma$")
-    caption = caption.replace("†", r"$\dagger$")
+    caption = caption.replace("†", r"$\dagger$").replace("‡", r"$\ddagger$")
     lines += [rf"\caption{{Full and pruned models. {caption}}}", r"\label{tab:pruning}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
