@@ -63,7 +63,7 @@ def check_config():
                 name in MODELS,
                 f"sweep.{task}.models: {name} is not a model; there are {list(MODELS)}",
             )
-            beyond = [layers for layers in sweep["layers"] if layers > MODELS[name]["layers"]]
+            beyond = [layers for layers in sweep.get("layers", []) if layers > MODELS[name]["layers"]]
             check(
                 not beyond,
                 f"sweep.{task}.layers: {beyond} is beyond the {MODELS[name]['layers']} layers of {name}",
@@ -113,13 +113,21 @@ def get_layers(model, task):
     return int(plan.query("model == @model and task == @task").layers.item())
 
 
+def get_swept_layers(model, task):
+    """Depths of the sweep, by default none, every second layer as the paper numbers them, and the full model."""
+    sweep = config["sweep"].get(task)
+    if sweep is None or model not in sweep["models"]:
+        return []
+    full_layers = MODELS[model]["layers"]
+    return sweep.get("layers", [0, *range(1, full_layers, 2), full_layers])
+
+
 def get_runs(tasks=None):
     """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
     for task in tasks or TASKS:
-        sweep = config["sweep"].get(task, {"models": [], "layers": []})
         for model in MODELS:
-            swept = sweep["layers"] if model in sweep["models"] else []
-            for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
+            depths = {MODELS[model]["layers"], get_layers(model, task), *get_swept_layers(model, task)}
+            for layers in sorted(depths):
                 for seed in SEEDS:
                     yield model, task, layers, seed
 
