@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # torch names a missing device by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
 
@@ -68,7 +69,7 @@ def run_convexity(options: argparse.Namespace) -> None:
         threads=options.threads,
         device=options.device,
     )
-    print(as_json(result) if options.json else as_text(result))
+    print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
 
 
 def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +81,8 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
             )
         points, own_labels = embeddings.read_layer(path, layer)
         return points, own_labels if labels is None else read_array(labels, "labels")
+    if layer is not None:
+        raise ValueError(f"--layer chooses a layer of an embeddings file (.h5): {path} is none")
     if labels is None and path.suffix != ".npz":
         raise ValueError(f"{path} holds no labels: give a file of labels too")
     return read_array(path, "representations"), read_array(labels or path, "labels")
@@ -87,7 +90,10 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """The array in a .npy file, or the one called `name` in a .npz file."""
-    content = np.load(path)
+    try:
+        content = np.load(path)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a .npy or .npz file of numbers or text ({error})") from error
     if isinstance(content, np.ndarray):
         return content
     if name not in content:
@@ -102,10 +108,10 @@ def as_json(result: Convexity) -> str:
         {"label": label} | entry | {"score": None if math.isnan(entry["score"]) else entry["score"]}
         for label, entry in numbers["per_class"].items()
     ]
-    return json.dumps(numbers, indent=2)
+    return json.dumps(numbers, indent=2, default=str)
 
 
-def as_text(result: Convexity) -> str:
+def as_text(result: Convexity, *, sampled: bool) -> str:
     lines = [
         f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
         f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
@@ -113,7 +119,7 @@ def as_text(result: Convexity) -> str:
         f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
         f"{result.n_unreachable} without a path",
     ]
-    if result.sampling_stderr > 0:
+    if sampled:
         lines.append(
             f"sampled: the scores from all sources are estimated to ± {result.sampling_stderr:.4f} and "
             f"± {result.class_sampling_stderr:.4f}"
