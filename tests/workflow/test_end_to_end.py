@@ -121,7 +121,7 @@ def test_full_and_pruned_are_compared_on_the_test_items(finished):
         folder = finished.directory / RESULTS / f"finetuned/{model}/{task}"
         full, pruned = (
             pd.read_csv(folder / str(layers) / "0/predictions.csv", dtype=str).eval("label == predicted")
-            for layers in (2, row["layers"])
+            for layers in (2, int(row["layers"]))
         )
         assert row["n_items"] == len(full)
         assert row["only_full"] - row["only_pruned"] == full.sum() - pruned.sum()
