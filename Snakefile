@@ -14,12 +14,14 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/alignment.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
 include: "workflow/rules/finetuning.smk"
+include: "workflow/rules/exporting.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -32,3 +34,5 @@ rule all:
         choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
+        summary=multiext("<results>/datasets/summary", ".csv", ".md"),
+        exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import count_costs
 import pandas as pd
 import pytest
+import torch
 from convexprune import corpus, costs, pruning
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from transformers import AutoModelForAudioClassification, Wav2Vec2Config
@@ -17,7 +18,7 @@ LARGE = {
 
 def save(folder, config):
     config.save_pretrained(folder)
-    make_feature_extractor().save_pretrained(folder)
+    make_feature_extractor(config.model_type).save_pretrained(folder)
     return folder
 
 
@@ -36,11 +37,15 @@ def multiply_adds_of_wav2vec2_base(layers, classes):
     return total + samples * 768 * 256 + 256 * classes
 
 
-def test_multiply_adds_of_wav2vec2_base_are_those_of_its_published_sizes(tmp_path):
-    counted = costs.count_costs(save(tmp_path, Wav2Vec2Config()), 35, 256).set_index("layers")
-    assert list(counted.index) == list(range(13))
+def test_multiply_adds_of_wav2vec2_base_are_those_of_its_published_sizes():
+    with torch.device("meta"):
+        full = AutoModelForAudioClassification.from_config(
+            Wav2Vec2Config(num_labels=35), attn_implementation="eager"
+        )
+        second = {"input_values": torch.zeros(1, 16000)}
     for layers in (0, 3, 12):
-        assert counted.loc[layers, "multiply_adds"] == multiply_adds_of_wav2vec2_base(layers, 35)
+        counted = costs.count_multiply_adds(pruning.prune(full, layers).eval(), second)
+        assert counted == multiply_adds_of_wav2vec2_base(layers, 35)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +67,8 @@ def test_parameter_reductions_of_the_paper(tmp_path, monkeypatch, config, layers
 @pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
 def test_parameters_and_bytes_are_those_of_a_model_written(tmp_path, monkeypatch, family, stable):
     monkeypatch.setattr(costs, "count_multiply_adds", lambda model, inputs: 0)
-    full = make_encoder(
-        family, stable, head=True, num_hidden_layers=11
-    )  # "layers.10." stands before "layers.2."
-    encoder = tmp_path / "encoder"
-    full.config.save_pretrained(encoder)
-    make_feature_extractor().save_pretrained(encoder)
-    counted = costs.count_costs(encoder, 3, 8).set_index("layers")
+    full = make_encoder(family, stable, head=True, num_hidden_layers=11)
+    counted = costs.count_costs(save(tmp_path / "encoder", full.config), 3, 8).set_index("layers")
     for layers in (0, 1, 11):
         pruning.prune(full, layers).save_pretrained(tmp_path / str(layers))
         written = AutoModelForAudioClassification.from_pretrained(tmp_path / str(layers))

@@ -1,12 +1,20 @@
 # Config validation, wildcard constraints and input functions of all stages. No rules.
 
+import sys
 from pathlib import Path
 
 import pandas as pd
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
-validate(config, "../schemas/config.schema.yaml")
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from convexprune import configuration, needs
+
+try:
+    for file in workflow.configfiles:
+        configuration.read_yaml(file)
+    configuration.complete(config)
+except configuration.ConfigError as error:
+    sys.exit(str(error))  # the lines alone, without Snakemake's trace
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])
@@ -17,60 +25,19 @@ SEEDS = config["finetuning"]["seeds"]
 workflow.global_resources.setdefault("gpu", config["gpus"])
 
 
-def check(condition, message):
-    if not condition:
-        raise WorkflowError(f"Config: {message}")
-
-
-def check_config():
-    """What a schema cannot express: keys that refer to each other."""
-    sources = {"speech_commands", "synthetic", "table"} & set(config["corpus"])
-    check(
-        len(sources) == 1,
-        f"corpus: give one of speech_commands, synthetic, table; found {sorted(sources)}",
-    )
-    for name, model in MODELS.items():
-        keys = {"hub": {"id", "revision"}, "path": {"path"}, "pretrain": {"pretrain"}}
-        found = {"id", "revision", "path", "pretrain"} & set(model)
-        expected = keys[model["source"]]
-        check(
-            found == expected,
-            f"models.{name}: source {model['source']} takes {sorted(expected)}; found {sorted(found)}",
-        )
-        for task, layers in model["keep"].items():
-            check(
-                layers < model["layers"],
-                f"models.{name}.keep.{task}: {layers} is not below the model's {model['layers']} layers",
-            )
-    for task in TASKS:
-        check(task in DATASETS, f"tasks: {task} needs datasets.{task}")
-        check(
-            task in config["finetuning"]["learning_rate"],
-            f"tasks: {task} needs finetuning.learning_rate.{task}",
-        )
-    for place, held_out in (
-        ("corpus.table", config["corpus"].get("table")),
-        ("datasets.speakers", config["datasets"].get("speakers")),
-    ):
-        check(
-            held_out is None or held_out["test_share"] + held_out["validation_share"] < 1,
-            f"{place}: test_share and validation_share leave nothing to train on",
-        )
-    for task, sweep in config["sweep"].items():
-        check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
-        for name in sweep["models"]:
-            check(
-                name in MODELS,
-                f"sweep.{task}.models: {name} is not a model; there are {list(MODELS)}",
-            )
-            beyond = [layers for layers in sweep.get("layers", []) if layers > MODELS[name]["layers"]]
-            check(
-                not beyond,
-                f"sweep.{task}.layers: {beyond} is beyond the {MODELS[name]['layers']} layers of {name}",
-            )
-
-
-check_config()
+def get_archives():
+    """Source (URL or local file), size and SHA-256 of each archive of Speech Commands, if these are the corpus."""
+    archives = dict(config["corpus"].get("speech_commands", {}))
+    mirror = archives.pop("mirror", None)
+    return {
+        name: {
+            "source": archive["path"]
+            or (f"{mirror.rstrip('/')}/{name}.tar.gz" if mirror else archive["url"]),
+            "size": archive["size"],
+            "sha256": archive["sha256"],
+        }
+        for name, archive in archives.items()
+    }
 
 
 wildcard_constraints:
@@ -87,15 +54,29 @@ def library(*modules):
     return [f"workflow/scripts/convexprune/{module}.py" for module in modules]
 
 
+def get_archive(name):
+    """An archive of Speech Commands. A downloaded one is `ancient`: its SHA-256 says that it is still the same."""
+    if "synthetic" in config["corpus"]:
+        return f"<results>/synthetic/{name}.tar.gz"
+    return ancient(f"<resources>/speech_commands/{name}.tar.gz")
+
+
+def get_summarised():
+    """The tables that the summary counts, by name: the datasets, and all aligned phones, rare ones too."""
+    phones = {"phones": "<results>/alignment/phones.csv"} if "phonemes" in DATASETS else {}
+    return {name: f"<results>/datasets/{name}.csv" for name in DATASETS} | phones
+
+
 def models_from(source):
     """Wildcard constraint: the models of one source."""
     return "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source) or "(?!)"
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights."""
+    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
     folder = Path(MODELS[wildcards.model]["path"])
-    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    names = ["model.safetensors", "pytorch_model.bin"]
+    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
     found = next((path for path in weights if path.exists()), weights[0])
     return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
 
@@ -113,21 +94,12 @@ def get_layers(model, task):
     return int(plan.query("model == @model and task == @task").layers.item())
 
 
-def get_swept_layers(model, task):
-    """Depths of the sweep, by default none, every second layer as the paper numbers them, and the full model."""
-    sweep = config["sweep"].get(task)
-    if sweep is None or model not in sweep["models"]:
-        return []
-    full_layers = MODELS[model]["layers"]
-    return sweep.get("layers", [0, *range(1, full_layers, 2), full_layers])
-
-
 def get_runs(tasks=None):
     """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
     for task in tasks or TASKS:
         for model in MODELS:
-            depths = {MODELS[model]["layers"], get_layers(model, task), *get_swept_layers(model, task)}
-            for layers in sorted(depths):
+            swept = needs.swept_layers(config, model, task)
+            for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
                 for seed in SEEDS:
                     yield model, task, layers, seed
 
@@ -226,6 +198,12 @@ def get_finetuning_settings(wildcards):
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_pruned(wildcards):
+    """The folder of the pruned model, first seed."""
+    layers = get_layers(wildcards.model, wildcards.task)
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}"
 
 
 def get_full_weights(wildcards):

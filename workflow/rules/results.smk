@@ -18,6 +18,9 @@ rule count_costs:
         "<results>/logs/count_costs.log",
     conda:
         "../../envs/models.yaml"
+    resources:
+        mem_mb=get_memory("count_costs"),
+        runtime=get_runtime("count_costs"),
     params:
         settings={"projector_size": config["finetuning"]["projector_size"], "tasks": TASKS},
     script:
@@ -82,6 +85,9 @@ rule probe_layers:
     conda:
         "../../envs/results.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=get_memory("probe_layers"),
+        runtime=get_runtime("probe_layers"),
     script:
         "../scripts/probe_layers.py"
 

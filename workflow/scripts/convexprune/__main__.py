@@ -22,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
+    add_prune(commands)
+    add_estimate(commands)
+    add_summary(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -58,6 +61,41 @@ def add_convexity(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=run_convexity)
 
 
+def add_estimate(commands: argparse._SubParsersAction) -> None:
+    """The command `estimate`: what a config's run will need."""
+    command = commands.add_parser(
+        "estimate",
+        help="jobs, GPU-hours and memory of a config",
+        description="Jobs, GPU-hours and memory of a whole run of a config, from what its rules ask for: "
+        "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
+    )
+    command.add_argument("config", type=Path, help="config file, such as config.yaml")
+    command.set_defaults(run=run_estimate)
+
+
+def run_estimate(options: argparse.Namespace) -> None:
+    from convexprune import configuration, needs
+
+    print(needs.estimate(configuration.read_config(options.config)))
+
+
+def add_summary(commands: argparse._SubParsersAction) -> None:
+    """The command `summary`: what a run took."""
+    command = commands.add_parser(
+        "summary",
+        help="time and memory by rule of a run",
+        description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
+    )
+    command.add_argument("results", type=Path, help="results folder, such as results/paper")
+    command.set_defaults(run=run_summary)
+
+
+def run_summary(options: argparse.Namespace) -> None:
+    from convexprune import usage
+
+    print(usage.as_text(usage.summarise(usage.read_benchmarks(options.results / "benchmarks"))))
+
+
 def run_convexity(options: argparse.Namespace) -> None:
     points, labels = read_points(options.representations, options.labels, options.layer)
     result = graph_convexity(
@@ -70,6 +108,34 @@ def run_convexity(options: argparse.Namespace) -> None:
         device=options.device,
     )
     print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
+
+
+def add_prune(commands: argparse._SubParsersAction) -> None:
+    """The command `prune`: drop the last transformer layers of a model."""
+    command = commands.add_parser(
+        "prune",
+        help="keep the first transformer layers of a speech model",
+        description="Keep the first transformer layers of a speech encoder or audio classifier and write a "
+        "Hugging Face folder. A classifier keeps its head and labels; other heads (CTC, pretraining) and "
+        "Whisper's decoder are left out. Layers are counted as kept: the paper's layer 8 is --layers 9.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
+    command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
+    command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
+    command.add_argument("--revision", default="main", help="of a model of the hub (main)")
+    command.set_defaults(run=run_prune)
+
+
+def run_prune(options: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    from convexprune import exporting
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
+    parameters = f"{pruned.num_parameters():,} parameters"
+    print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
 
 
 def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from convexprune import corpus, encoders, pruning
@@ -26,14 +27,11 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     import torch
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
-    local = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(
-        folder, num_labels=classes, classifier_proj_size=projector_size, **local
-    )
-    feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **local)
-    second = feature_extractor(
-        torch.zeros(corpus.SAMPLING_RATE).numpy(), sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt"
-    ).to("meta")
+    head = {"num_labels": classes, "classifier_proj_size": projector_size}
+    config = AutoConfig.from_pretrained(folder, **head, **encoders.LOCAL)
+    feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **encoders.LOCAL)
+    second = encoders.prepare(feature_extractor, np.zeros((1, corpus.SAMPLING_RATE), np.float32))
+    second = {name: values.to("meta") for name, values in second.items()}
     with torch.device("meta"):
         # Eager attention is made of matrix products, which the counter knows.
         full = AutoModelForAudioClassification.from_config(config, attn_implementation="eager").eval()
@@ -63,11 +61,19 @@ def count_multiply_adds(model: PreTrainedModel, inputs: dict) -> int:
 def count_bytes(model: PreTrainedModel) -> int:
     """Bytes of the model.safetensors that save_pretrained would write: 8, a JSON header, and the tensors.
 
-    The header tells the type, shape and place of each tensor and is filled up to a multiple of 8.
+    The header tells the type, shape and place of each tensor, the widest type first, and is filled up to a
+    multiple of 8.
     """
+    import torch
+
+    types = {torch.float32: "F32", torch.int64: "I64"}  # int64: the counters of batch norms
     header, end = {"__metadata__": {"format": "pt"}}, 0
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items(), key=lambda item: (-item[1].itemsize, item[0])):
         start, end = end, end + tensor.nbytes
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": types[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
     length = len(json.dumps(header, separators=(",", ":")))
     return 8 + -(-length // 8) * 8 + end
