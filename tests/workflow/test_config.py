@@ -331,3 +331,5 @@ def test_a_sweep_without_layers_takes_every_second_of_each_model(workflow, paper
     # words: 0, 1, 3, ... 11, 12 with the 9 kept among them; 0, 1, 3, ... 23, 24 and the 16 kept
     assert counts["finetune"] == 8 + (14 + 1) + 2 * 2
     assert counts["probe_layers"] == 2
+    estimated = needs.list_jobs(configuration.read_config(workflow.directory / config))
+    assert sum(job.rule == "finetune" for job in estimated) == counts["finetune"]

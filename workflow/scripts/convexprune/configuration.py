@@ -185,8 +185,9 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     elif "table" in corpus:
         yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]))
     elif "speech_commands" in corpus:
-        archives = corpus["speech_commands"]
-        yield from archive_problems(["corpus", "speech_commands"], archives, config["pathvars"])
+        yield from archive_problems(
+            ["corpus", "speech_commands"], corpus["speech_commands"], config["pathvars"]
+        )
     for name, model in models.items():
         yield from model_problems(["models", name], model)
     for task in tasks:
