@@ -16,6 +16,8 @@ rule count_costs:
         table="<results>/costs.csv",
     log:
         "<results>/logs/count_costs.log",
+    benchmark:
+        "<results>/benchmarks/count_costs.tsv"
     conda:
         "../../envs/models.yaml"
     resources:
