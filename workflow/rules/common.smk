@@ -98,12 +98,31 @@ def get_layers(model, task):
 def get_runs(tasks=None):
     """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
     for task in tasks or TASKS:
-        sweep = config["sweep"].get(task, {"models": [], "layers": []})
         for model in MODELS:
-            swept = sweep["layers"] if model in sweep["models"] else []
+            swept = needs.swept_layers(config, model, task)
             for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
                 for seed in SEEDS:
                     yield model, task, layers, seed
+
+
+def get_predictions(size):
+    """Test predictions of every full or pruned model and seed."""
+    return [
+        f"<results>/finetuned/{model}/{task}/{layers}/{seed}/predictions.csv"
+        for model in MODELS
+        for task in TASKS
+        for layers in [MODELS[model]["layers"] if size == "full" else get_layers(model, task)]
+        for seed in SEEDS
+    ]
+
+
+def get_probes(wildcards):
+    """Linear probes of every swept model."""
+    return [
+        f"<results>/probes/{model}/{task}.csv"
+        for task, sweep in config["sweep"].items()
+        for model in sweep["models"]
+    ]
 
 
 def get_encoder(wildcards):

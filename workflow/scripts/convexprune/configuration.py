@@ -280,7 +280,7 @@ def sweep_problems(
         if name not in models:
             yield line([*path, "models"], name, f"no such model; allowed: {', '.join(models)}")
     full = {name: models[name]["layers"] for name in sweep["models"] if name in models}
-    for layers in sweep["layers"]:
+    for layers in sweep.get("layers", []):
         if beyond := [f"{count} layers of {name}" for name, count in full.items() if layers > count]:
             yield line([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 
