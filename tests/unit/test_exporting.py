@@ -121,6 +121,7 @@ def test_the_exported_folder_says_what_it_is(exported):
     assert 0 <= onnx["max_difference"] <= 1e-4
     assert 0 < onnx["latency"]["median"] < 1
     assert onnx["runs"] == 5
+    assert onnx["disturbed"] in (True, False, None)
     assert onnx["versions"]["onnxruntime"] == onnxruntime.__version__
 
 
