@@ -142,10 +142,11 @@ def test_models_are_pruned_on_the_meta_device(classifier):
     assert empty.num_parameters() - prune(empty, LAYERS - 1).num_parameters() == layer
 
 
-def test_an_encoder_is_fine_tuned_and_timed(tmp_path, architecture):
+@pytest.mark.parametrize("family", dict(ARCHITECTURES))
+def test_an_encoder_is_fine_tuned_and_timed(tmp_path, family):
     write_tones(tmp_path)
     origin = {"source": "path", "id": "some/tiny", "revision": None}
-    encoders.save_encoder(tmp_path / "tiny", *architecture, origin)
+    encoders.save_encoder(tmp_path / "tiny", make_encoder(family), make_feature_extractor(family), origin)
     for layers in (LAYERS, 0):
         changes = {"max_steps": 1, "spec_augment": True, "layerdrop": 0.1}
         fine_tuned = train(tmp_path, layers=layers, **changes)

@@ -1,8 +1,9 @@
 """Encoders: the one contract for all architectures, and folders on disk (load, check, save).
 
 An encoder folder holds model.safetensors, config.json and preprocessor_config.json as Transformers
-writes them, and provenance.json. It always loads with AutoModel and AutoFeatureExtractor alone: code
-that comes with a checkpoint is never run.
+writes them, and provenance.json. It always loads with AutoModel (Whisper's encoder, kept without its
+decoder, with AutoModelForAudioClassification) and AutoFeatureExtractor alone: code that comes with a
+checkpoint is never run.
 """
 
 from __future__ import annotations
