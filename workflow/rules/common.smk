@@ -98,12 +98,31 @@ def get_layers(model, task):
 def get_runs(tasks=None):
     """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
     for task in tasks or TASKS:
-        sweep = config["sweep"].get(task, {"models": [], "layers": []})
         for model in MODELS:
-            swept = sweep["layers"] if model in sweep["models"] else []
+            swept = needs.swept_layers(config, model, task)
             for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
                 for seed in SEEDS:
                     yield model, task, layers, seed
+
+
+def get_predictions(size):
+    """Test predictions of every full or pruned model and seed."""
+    return [
+        f"<results>/finetuned/{model}/{task}/{layers}/{seed}/predictions.csv"
+        for model in MODELS
+        for task in TASKS
+        for layers in [MODELS[model]["layers"] if size == "full" else get_layers(model, task)]
+        for seed in SEEDS
+    ]
+
+
+def get_probes(wildcards):
+    """Linear probes of every swept model."""
+    return [
+        f"<results>/probes/{model}/{task}.csv"
+        for task, sweep in config["sweep"].items()
+        for model in sweep["models"]
+    ]
 
 
 def get_encoder(wildcards):
@@ -200,13 +219,22 @@ def get_plan_settings(wildcards):
 
 def get_finetuning_settings(wildcards):
     """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
-    settings = dict(config["finetuning"])
-    settings.pop("seeds")
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = MODELS[wildcards.model]["layers"]
     size = "full" if int(wildcards.layers) == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_cached_features(wildcards):
+    """The stored features of the front end, where the config wants them.
+
+    Not `temp`: a file that is gone would be made again for one more run, and take all others with it.
+    """
+    wanted = config["finetuning"]["cache_features"] != "none"
+    return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 
 
 def get_pruned(wildcards):
