@@ -127,6 +127,15 @@ WRONG = [
         0.95,
         "datasets.speakers.test_share: 0.95; leaves nothing to train on",
     ),
+    (
+        ["finetuning"],
+        {
+            "learning_rate": {task: {"full": 1e-4, "pruned": 1e-4} for task in ("words", "speakers")},
+            "cache_features": "float16",
+            "freeze_feature_encoder": False,
+        },
+        'finetuning.cache_features: "float16"; a front end that is trained',
+    ),
     (["convexity", "average"], "median", 'convexity.average: "median"; allowed: pair, class'),
     (
         ["datasets", "words", "convexity_split"],

@@ -191,13 +191,22 @@ def get_plan_settings(wildcards):
 
 def get_finetuning_settings(wildcards):
     """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
-    settings = dict(config["finetuning"])
-    settings.pop("seeds")
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = MODELS[wildcards.model]["layers"]
     size = "full" if int(wildcards.layers) == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_cached_features(wildcards):
+    """The stored features of the front end, where the config wants them.
+
+    Not `temp`: a file that is gone would be made again for one more run, and take all others with it.
+    """
+    wanted = config["finetuning"]["cache_features"] != "none"
+    return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 
 
 def get_pruned(wildcards):

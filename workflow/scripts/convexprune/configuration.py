@@ -205,6 +205,13 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 held_out["test_share"],
                 f"leaves nothing to train on: with validation_share it is {share:g}; must be below 1",
             )
+    recipe = config["finetuning"]
+    if recipe["cache_features"] != "none" and not recipe["freeze_feature_encoder"]:
+        yield line(
+            ["finetuning", "cache_features"],
+            recipe["cache_features"],
+            "a front end that is trained (freeze_feature_encoder: false) changes; allowed then: none",
+        )
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")

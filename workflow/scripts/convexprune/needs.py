@@ -19,13 +19,14 @@ LAYER_MB = 28  # weights of that layer in float32
 GPU_RATE = 10_000  # GFLOP/s that a job sustains on one GPU
 THREAD_RATE = 30  # GFLOP/s that it sustains on one thread of a CPU
 START = 0.5  # minutes until a job works
-ON_GPU = ("embed", "finetune", "time_inference")
+ON_GPU = ("cache_features", "embed", "finetune", "time_inference")
 
 
 # MB of each rule that is submitted to a cluster: as such, by MB of the model's weights, by thread.
 # Training holds weights, gradients, two moments, and clips on their way.
 MEMORY = {
     "align_words": (1_000, 0, 500),
+    "cache_features": (4_000, 4, 0),
     "count_costs": (4_000, 0, 0),
     "embed": (4_000, 4, 0),
     "export_model": (4_000, 6, 0),
@@ -71,6 +72,8 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     clips = count_clips(config)
     if job.rule == "embed":
         work = clips * clip / rate
+    elif job.rule == "cache_features":
+        work = 4 * clips * clip / rate  # training and validation splits
     elif job.rule == "finetune":
         settings = config["finetuning"]
         evaluations = settings["max_steps"] / settings["eval_steps"]
@@ -147,6 +150,8 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     for name, model in models.items():
         full = model["layers"]
         for task in tasks:
+            if config["finetuning"]["cache_features"] != "none":
+                yield Job("cache_features", name)
             kept = model["keep"].get(task)
             runs = [full, full] if kept is None else [full, kept]
             swept = swept_layers(config, name, task)

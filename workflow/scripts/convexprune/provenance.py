@@ -94,7 +94,8 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     said = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
-            "lower this stage's batch_size in the config, or give the job more memory (mem_mb), and run again"
+            "lower this stage's batch_size (of finetuning: micro_batch_size) in the config, or give the job "
+            "more memory (mem_mb), and run again"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
