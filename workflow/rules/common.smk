@@ -21,8 +21,9 @@ DATASETS = list(config["datasets"])
 TASKS = config["tasks"]
 SEEDS = config["finetuning"]["seeds"]
 
-# Without this line `--cores` alone would start any number of GPU jobs at once.
+# Without these lines `--cores` alone would start any number of GPU jobs and of requests to MAUS at once.
 workflow.global_resources.setdefault("gpu", config["gpus"])
+workflow.global_resources.setdefault("maus", config["maus"]["max_requests"])
 
 
 def get_archives():
@@ -138,12 +139,39 @@ def get_trace(wildcards):
     return f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
 
 
+def uses_maus():
+    return config["datasets"].get("phonemes", {}).get("aligner") == "maus"
+
+
+def check_terms_of_maus():
+    """Refuse to start, not to plan, alignments by a service whose terms of use were not accepted."""
+    aligns = any(job.rule.name == "align_shard" for job in workflow.dag.needrun_jobs())
+    accepted = config["maus"]["accept_terms"] and config["maus"]["contact"]
+    if uses_maus() and aligns and not accepted:
+        sys.exit(
+            "Config: datasets.phonemes.aligner: maus sends the recordings to a web service. Read its terms of "
+            "use (workflow/README.md), then set maus.accept_terms: true and maus.contact: your e-mail address; "
+            "or take aligner: pocketsphinx, which works offline"
+        )
+
+
+def get_alignment_settings():
+    """What the phones depend on. How a service is called (contact, limits) is a resource."""
+    phonemes = config["datasets"].get("phonemes", {})
+    settings = {"aligner": phonemes.get("aligner"), "split": phonemes.get("convexity_split")}
+    if uses_maus():
+        settings |= {key: config["maus"][key] for key in ("language", "url")}
+    return dict(sorted(settings.items()))
+
+
 def get_embedding_settings(wildcards):
+    dataset = config["datasets"][wildcards.dataset]
     return {
+        "context": dataset.get("context", "segment"),
         "frames": config["embeddings"]["frames"],
         "layers": MODELS[wildcards.model]["layers"],
         "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
-        "split": config["datasets"][wildcards.dataset]["convexity_split"],
+        "split": dataset["convexity_split"],
     }
 
 

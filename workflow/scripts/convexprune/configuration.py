@@ -123,7 +123,7 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def show(value: Any) -> str:
     """A value in one short line, as JSON writes it."""
     text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 70 else f"{text[:67]}..."  # a SHA-256 is told whole
 
 
 def line(path: Iterable[Any], value: Any, allowed: str) -> str:

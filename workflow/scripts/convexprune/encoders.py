@@ -167,10 +167,7 @@ def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> d
     """
     name = feature_extractor.model_input_names[0]
     prepared = feature_extractor(
-        list(clips),
-        sampling_rate=feature_extractor.sampling_rate,
-        return_attention_mask=False,
-        return_tensors="pt",
+        list(clips), sampling_rate=feature_extractor.sampling_rate, return_tensors="pt"
     )
     return {name: prepared[name]}
 

@@ -25,7 +25,7 @@ ON_GPU = ("cache_features", "embed", "finetune", "time_inference")
 # MB of each rule that is submitted to a cluster: as such, by MB of the model's weights, by thread.
 # Training holds weights, gradients, two moments, and clips on their way.
 MEMORY = {
-    "align_words": (1_000, 0, 500),
+    "align_shard": (1_000, 0, 500),
     "cache_features": (4_000, 4, 0),
     "count_costs": (4_000, 0, 0),
     "embed": (4_000, 4, 0),
@@ -91,14 +91,11 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     elif job.rule == "probe_layers":
         # 10,000 points of 768 dimensions took 25 s a layer on one thread.
         work = (job.layers + 1) * clips / CLIPS
+    elif job.rule == "align_shard":
+        work = 20 / config["datasets"]["phonemes"]["shards"]
     else:
-        work = {
-            "align_words": 20,
-            "count_costs": 2,
-            "import_model": 2,
-            "ingest_archives": 15,
-            "ingest_table": 15,
-        }.get(job.rule, 30)
+        known = {"count_costs": 2, "import_model": 2, "ingest_archives": 15, "ingest_table": 15}
+        work = known.get(job.rule, 30)
     return START + work
 
 
@@ -136,7 +133,8 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield from ([Job("synthesise_archives")] if "synthetic" in corpus else [Job("download_archive")] * 2)
         yield Job("ingest_archives")
     if "phonemes" in datasets:
-        yield Job("align_words")
+        yield from [Job("align_shard")] * datasets["phonemes"]["shards"]
+        yield Job("merge_alignments")
     for dataset in datasets:
         yield Job(f"build_{dataset}")
     yield Job("summarise_datasets")
@@ -170,6 +168,12 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     yield Job("all")
 
 
+def is_submitted(job: Job, config: Mapping[str, Any]) -> bool:
+    """Whether a job goes to the cluster's nodes, which have no internet."""
+    by_service = job.rule == "align_shard" and config["datasets"]["phonemes"]["aligner"] == "maus"
+    return job.rule in MEMORY and not by_service
+
+
 def swept_layers(config: Mapping[str, Any], model: str, task: str) -> list[int]:
     """Depths at which the sweep trains a model, if it does.
 
@@ -187,7 +191,7 @@ def estimate(config: Mapping[str, Any]) -> str:
     jobs = list(list_jobs(config))
     lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
     totals = Counter()
-    submitted = [job for job in jobs if job.rule in MEMORY]  # the others run on the submitting host
+    submitted = [job for job in jobs if is_submitted(job, config)]  # the others run on the submitting host
     for rule in dict.fromkeys(job.rule for job in submitted):
         mine = [job for job in submitted if job.rule == rule]
         gpu_hours = sum(gpus(job, config) * minutes(job, config) for job in mine) / 60

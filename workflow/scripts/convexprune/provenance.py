@@ -24,7 +24,16 @@ log = logging.getLogger("convexprune")
 
 # What the stages compute with; a job logs the versions of those that its environment has.
 PACKAGES = ["accelerate", "espeakng-loader", "h5py", "matplotlib", "numba", "numpy", "pandas", "pocketsphinx"]
-PACKAGES += ["scikit-learn", "scipy", "seaborn", "soundfile", "torch", "torchaudio", "transformers"]
+PACKAGES += [
+    "praatio",
+    "scikit-learn",
+    "scipy",
+    "seaborn",
+    "soundfile",
+    "torch",
+    "torchaudio",
+    "transformers",
+]
 
 
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
