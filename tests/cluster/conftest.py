@@ -38,7 +38,7 @@ GresTypes=gpu
 MinJobAge=3600
 KillWait=2
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:4
+NodeName={host} NodeAddr=127.0.0.1 CPUs=20 RealMemory=64000 Gres=gpu:4
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """

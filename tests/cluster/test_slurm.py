@@ -156,7 +156,7 @@ def test_datasets_of_a_state_share_a_submission_as_wide_as_gpus_and_cores_allow(
 
 def test_inference_is_timed_on_a_node_of_its_own(run):
     timing = run.jobs[run.jobs.name.str.startswith("rule_time_inference")]
-    assert timing.cpus.tolist() == [16]  # all of the node
+    assert timing.cpus.tolist() == [20]  # all of the node
 
 
 def test_downloads_and_merges_stay_on_the_submitting_host(run):
