@@ -116,6 +116,8 @@ def slurm(tmp_path_factory):
         wait_for(node_is_idle, 30, "starting Slurm")
         yield folder
     finally:
+        subprocess.run(("scancel", "--user", "root"), check=False, timeout=30)
+        time.sleep(3)  # KillWait
         for daemon in reversed(daemons):
             stop(daemon)
         for link in links:

@@ -87,18 +87,17 @@ def run(slurm, root, tmp_path_factory):
     waiting = {CANCELLED, KILLED, LATE}
     most_at_once = 0
     with open(directory / "snakemake.log", "w") as output:
-        snakemake = subprocess.Popen(command, cwd=directory, stdout=output, stderr=output)
-        deadline = time.monotonic() + 480
-        while snakemake.poll() is None:
-            jobs = list_jobs()
-            running = jobs[jobs.state == "RUNNING"]
-            most_at_once = max(most_at_once, len(running))
-            for job in running.itertuples():
-                if job.name in waiting and disturb(job.id, job.name):
-                    waiting.remove(job.name)
-            if time.monotonic() > deadline:
-                snakemake.terminate()
-            time.sleep(0.3)
+        with subprocess.Popen(command, cwd=directory, stdout=output, stderr=output) as snakemake:
+            deadline = time.monotonic() + 540
+            while snakemake.poll() is None and time.monotonic() < deadline:
+                jobs = list_jobs()
+                running = jobs[jobs.state == "RUNNING"]
+                most_at_once = max(most_at_once, len(running))
+                for job in running.itertuples():
+                    if job.name in waiting and disturb(job.id, job.name):
+                        waiting.remove(job.name)
+                time.sleep(0.3)
+            snakemake.terminate()
     return Run(
         directory / RESULTS,
         snakemake.returncode,
