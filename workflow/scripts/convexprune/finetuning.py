@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What a result depends on, beside this module: what the rule lists as its code.
+CODE = [corpus, devices, encoders, features, metrics, pruning, training]
 LOG_COLUMNS = ["step", "epoch", "loss", "learning_rate", "eval_accuracy", "eval_loss"]
 
 
@@ -133,14 +135,15 @@ def build_classifier(
 ) -> tuple[PreTrainedModel, int]:
     """The classifier of `labels` on `encoder` pruned to `layers` layers, and the full one's parameter count.
 
-    The new head is drawn from torch's generator. Raises ValueError if the encoder does not have
-    `settings["full_layers"]` layers.
+    The new head is drawn from torch's generator and sees the last layer alone, whatever the encoder's config
+    says. Raises ValueError if the encoder does not have `settings["full_layers"]` layers.
     """
     full = encoders.load_classifier(
         encoder,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
         classifier_proj_size=settings["projector_size"],
+        use_weighted_layer_sum=False,
         apply_spec_augment=settings["spec_augment"],
         layerdrop=settings["layerdrop"],
     )
@@ -153,8 +156,8 @@ def build_classifier(
 
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
-    own = provenance.fingerprint(__file__, training.__file__, features.__file__)
-    known = [provenance.versions("torch", "transformers"), own, *facts]
+    code = provenance.fingerprint(__file__, *(module.__file__ for module in CODE))
+    known = [provenance.versions("torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -207,7 +210,7 @@ def finetune(
     - cache_features: none, or the precision of the features in `cached`
 
     Raises ValueError for a dataset that cannot be learnt (`read_splits`), for layers the encoder lacks, for
-    features of other inputs, and for training that diverges.
+    features of other inputs, for training that diverges, and while another process uses `checkpoint`.
     """
     import torch
     from transformers import AutoFeatureExtractor, set_seed
@@ -237,9 +240,15 @@ def finetune(
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(fingerprint, dataset)
-    checkpoints = training.Checkpoints(
-        Path(checkpoint), identify_run(base, inputs, settings, layers, seed, machine.precision)
-    )
+    computing = {
+        "device": device,
+        "precision": machine.precision,
+        "threads": threads,
+        "micro_batch_size": micro_batch_size or settings["batch_size"],
+        "cached_features": settings["cache_features"] if cached else "none",
+    }
+    key = identify_run(base, inputs, settings, layers, seed, computing)
+    checkpoints = training.Checkpoints(Path(checkpoint), key)
     front_end = contextlib.nullcontext()
     if cached:
         features.check_features(cached, base["fingerprint"], inputs)
@@ -284,13 +293,10 @@ def finetune(
             "parameters": model.num_parameters(),
             "full_parameters": full_parameters,
             "learning_rate": settings["learning_rate"],
-            "cached_features": settings["cache_features"] if cached else "none",
             "settings": settings,
             "versions": provenance.versions("torch", "transformers"),
+            **computing,
             "device": devices.name_device(device),
-            "precision": machine.precision,
-            "threads": threads,
-            "micro_batch_size": micro_batch_size or settings["batch_size"],
             "gradient_checkpointing": gradient_checkpointing,
             "base": base,
         },

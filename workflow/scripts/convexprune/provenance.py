@@ -128,19 +128,32 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
 
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, delete it on error.
 
-    A reader therefore sees the whole file or none.
+    A reader therefore sees the whole file or none, and if `durable` so does one after a power cut.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.tmp")
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         os.replace(temporary, final)
+        if durable:
+            sync(final.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -8,15 +8,20 @@ cut off and resumed takes the same steps as one that was not.
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import itertools
 import logging
 import math
+import os
+import platform
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
+
+LOCK = "lock"  # in the folder of a checkpoint: held while a process uses it, and saying which
 
 
 class Clips(Protocol):
@@ -88,15 +95,18 @@ class Progress:
 
 
 class Checkpoints:
-    """The last state of a run and its best weights, in a folder of their own.
+    """The last state of a run and its best weights, in a folder of their own that this process alone uses.
 
     `last.pt` holds all that the next step depends on and the `key` of the run: a digest of everything that
     determines its result. A checkpoint of another key is never resumed. The best weights are named by their
     step, so that `last.pt` always finds those that it speaks of, whenever the process is killed.
+
+    Raises ValueError while another process uses the folder.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = Path(folder), key
+        self.lock = claim_folder(self.folder)
 
     def best(self, step: int) -> Path:
         return self.folder / f"best-{step}.pt"
@@ -116,30 +126,80 @@ class Checkpoints:
                 path.unlink()
 
     def load(self) -> dict[str, Any] | None:
-        """The last state of this run, or None where there is none; that of another run is removed."""
+        """The last state of this run, or None where there is none; that of another run is removed.
+
+        So is one that is damaged, in the state or in the best weights.
+        """
         path = self.folder / "last.pt"
-        found = read_state(path) if path.exists() else {}
-        if found.get("key") == self.key:
-            return found
-        if found:
-            log.info("the checkpoint in %s is of other settings, inputs or versions: starting again", path)
-        self.discard()
+        if path.exists():
+            try:
+                found = read_state(path)
+                if found["key"] == self.key:
+                    check_state(self.best(found["progress"]["best_step"]))
+                    return found
+                log.info("the checkpoint %s is of other settings, inputs or versions: starting again", path)
+            except (PermissionError, MemoryError):  # these say nothing about the checkpoint
+                raise
+            except Exception as error:  # whatever a damaged file makes its readers raise
+                log.warning("the checkpoint %s cannot be read (%s): starting again", path, error)
+        for file in self.folder.iterdir():
+            if file.name != LOCK:
+                file.unlink()
         return None
 
     def discard(self) -> None:
+        """Remove the folder and let go of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.close()
+
+
+def claim_folder(folder: Path) -> IO[str]:
+    """Lock `folder` until the file returned is closed or the process ends, kill -9 included.
+
+    Raises ValueError that says who has it, if another does.
+    """
+    path = folder / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(path, "a")  # noqa: SIM115  (closing it would end the lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ValueError(
+            f"{folder} is in use by {path.read_text() or 'another process'}, which trains the same model: "
+            "wait for it, or stop it and run again"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        log.warning("%s: no locks on this file system (%s)", path, error)
+    if not path.exists() or not os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+        lock.close()  # whoever had it just ended and removed it
+        return claim_folder(folder)
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {platform.node()}")
+    lock.flush()
+    return lock
 
 
 def write_state(path: Path, content: Any) -> None:
     import torch
 
-    with provenance.atomic(path) as temporary:
+    with provenance.atomic(path, durable=True) as temporary:
         torch.save(content, temporary)
+
+
+def check_state(path: Path) -> None:
+    """Raise an error unless `path` is whole: torch reads what has other bytes than it wrote."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"bad checksum of {damaged} in {path.name}")
 
 
 def read_state(path: Path) -> Any:
     import torch
 
+    check_state(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
