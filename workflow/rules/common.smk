@@ -208,6 +208,7 @@ def get_plan_settings(wildcards):
             "keep": keep,
             "layers": MODELS[model]["layers"],
             "rule": rule_name,
+            "split": config["datasets"][task]["convexity_split"],
             "tolerance": (config["plan"]["tolerance"] if rule_name == "tolerance" else None),
         }
 
