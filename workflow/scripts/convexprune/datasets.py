@@ -44,8 +44,8 @@ def build_speakers(
 
     if not table["speaker"].any():
         raise ValueError(
-            "speakers: the corpus names no speakers; add the column speaker to its table, or take speakers out "
-            "of the config's datasets and tasks"
+            "speakers: the corpus names no speakers; add the column speaker to its table, or take speakers "
+            "out of the config's datasets and tasks"
         )
     train = table[table["split"] == "train"]
     files = train.groupby("speaker")["path"].transform("size")

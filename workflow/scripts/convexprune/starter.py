@@ -54,7 +54,7 @@ def nearby(path: Path) -> Path:
 
 
 def command(name: str) -> str:
-    """What runs the config, by the Snakemake beside this Python: `.venv/bin/snakemake` after `make install`."""
+    """What runs the config, by the Snakemake beside this Python, as in `.venv/bin`."""
     snakemake = Path(sys.executable).with_name("snakemake")
     program = nearby(snakemake) if snakemake.exists() else "snakemake"
     return f"{program} --cores all --configfile {name}.yaml"
@@ -89,7 +89,7 @@ def make_config(found: Survey, name: str, csv: Path, gpus: int) -> str:
             "    seed: 0",
         ]
     datasets = [
-        "# What convexity is measured on, layer by layer. English words can be cut into phonemes too, by adding",
+        "# What convexity is measured on, layer by layer. English words can be cut into phonemes too:",
         "#   phonemes: {min_count: 100}",
         "datasets:",
         "  words: {}",
@@ -142,8 +142,8 @@ plan:
 convexity:
   n_neighbors: {neighbors}{"" if neighbors == 10 else "  # the paper's 10 are too many for so few recordings"}
 
-# A recipe for a {"GPU" if gpus else "CPU"}, which stops early where five evaluations in a row bring nothing. For a final model
-# raise max_steps; the paper's recipe, in config.yaml, takes 18000 steps of 32 recordings.
+# A short recipe for a {"GPU" if gpus else "CPU"}; it stops where five evaluations in a row bring nothing.
+# For a final model raise max_steps: the paper's recipe, in config.yaml, has 18000 steps of 32 recordings.
 finetuning:
   batch_size: {batch_size}
   max_steps: {steps}

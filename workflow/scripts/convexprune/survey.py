@@ -176,7 +176,7 @@ def survey_csv(path: Path) -> Survey:
     counts = table["word"].value_counts()
     if rare := counts.index[counts < MIN_LABEL_FILES].tolist():
         problems.append(
-            f"{len(rare)} labels of fewer than {MIN_LABEL_FILES} recordings, which may be missing in a split: "
+            f"{len(rare)} labels of fewer than {MIN_LABEL_FILES} recordings, which a split may lack: "
             f"{named(rare)}"
         )
     return checked(Survey(path, table, "the CSV" if "speaker" in table else "", problems))
@@ -186,7 +186,7 @@ def survey_csv(path: Path) -> Survey:
 
 
 def read_headers(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The rows whose file has a readable header, with rate, channels and seconds; what is wrong with others."""
+    """The rows whose file has a readable header, with rate, channels, seconds; and what is wrong elsewhere."""
     headers, problems = {}, []
     for row, path in table["path"].items():
         try:
@@ -212,7 +212,7 @@ def checked(found: Survey) -> Survey:
     clip = CLIP_SAMPLES / SAMPLING_RATE
     if long := int((table["seconds"] > clip).sum()):
         found.problems.append(
-            f"{long} of {len(table)} recordings are longer than {clip:g} s: only their first {clip:g} s is used"
+            f"{long} of {len(table)} recordings are longer than {clip:g} s: only the first {clip:g} s is used"
         )
     if slow := int((table["rate"] < SAMPLING_RATE).sum()):
         found.problems.append(
