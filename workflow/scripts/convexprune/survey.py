@@ -186,7 +186,7 @@ def survey_csv(path: Path) -> Survey:
 
 
 def read_headers(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The rows whose file has a readable header, with rate, channels, seconds; and what is wrong elsewhere."""
+    """The rows whose file has a readable header, with rate, channels, seconds; and what else is wrong."""
     headers, problems = {}, []
     for row, path in table["path"].items():
         try:
