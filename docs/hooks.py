@@ -1,4 +1,4 @@
-"""Pages that are made from the repository's own files when the site is built, so that they cannot go stale."""
+"""Pages made from the repository's own files when the site is built, so that they cannot go stale."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,9 @@ LINKS = {"../results/README.md": "results.md", "results/README.md": "results.md"
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are READMEs of the repository."""
     for page, readme in READMES.items():
-        text = re.sub(r"\]\(([^)]+)\)", lambda link: f"]({LINKS.get(link[1], link[1])})", (ROOT / readme).read_text())
+        text = re.sub(
+            r"\]\(([^)]+)\)", lambda link: f"]({LINKS.get(link[1], link[1])})", (ROOT / readme).read_text()
+        )
         files.append(File.generated(config, page, content=text))
     return files
 
@@ -71,7 +73,9 @@ def rows_below(part: dict, schema: dict, prefix: str):
 
 
 def table_row(name: str, entry: dict) -> str:
-    default = f"`{entry['default']}`" if "default" in entry else "required" if entry.get("required") is True else ""
+    default = (
+        f"`{entry['default']}`" if "default" in entry else "required" if entry.get("required") is True else ""
+    )
     text = entry.get("description", "").replace("|", "\\|")
     return f"| `{name}` | {values(entry)} | {default} | {text} |"
 
@@ -88,7 +92,12 @@ def values(entry: dict) -> str:
         return ""
     bounds = [
         f"{sign} {entry[bound]}"
-        for bound, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+        for bound, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
         if bound in entry
     ]
     return ", ".join([kind, *bounds])

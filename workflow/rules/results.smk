@@ -86,3 +86,38 @@ rule draw_figure2:
         },
     script:
         "../scripts/draw_figure2.py"
+
+
+rule write_summary:
+    input:
+        code=library("summary", "corpus"),
+        plan="<results>/plan.csv",
+        table1="<results>/table1.md",
+        convexity="<results>/convexity.csv",
+        datasets=expand("<results>/datasets/{dataset}.csv", dataset=DATASETS),
+        failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
+        provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
+        metrics=[
+            f"<results>/finetuned/{model}/{task}/{MODELS[model]['layers']}/{SEEDS[0]}/metrics.json"
+            for model in MODELS
+            for task in TASKS
+        ],
+        figures=[
+            "<results>/figures/figure1.png",
+            *(["<results>/figures/figure2.png"] if config["sweep"] else []),
+        ],
+    output:
+        summary="<results>/summary.md",
+    log:
+        "<results>/logs/write_summary.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "corpus": next(iter(CORPUS)),
+            "splits": {name: config["datasets"][name]["convexity_split"] for name in DATASETS},
+        },
+    script:
+        "../scripts/write_summary.py"

@@ -1,0 +1,33 @@
+"""Write the summary of the run."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from convexprune import corpus, provenance, summary
+
+
+def main(smk):
+    provenance.start_log(smk.log[0])
+    settings = smk.params.settings
+    folder = Path(smk.output.summary).parent
+    text = summary.summarise(
+        title=str(folder),
+        plan=pd.read_csv(smk.input.plan),
+        table1=Path(smk.input.table1).read_text(),
+        convexity=pd.read_csv(smk.input.convexity),
+        datasets={Path(path).stem: corpus.read_dataset(path) for path in smk.input.datasets},
+        failures=corpus.read_csv(smk.input.failures[0]) if smk.input.failures else None,
+        provenance={
+            Path(path).parent.name: json.loads(Path(path).read_text()) for path in smk.input.provenance
+        },
+        metrics=[json.loads(Path(path).read_text()) for path in smk.input.metrics],
+        figures=[Path(path).relative_to(folder).as_posix() for path in smk.input.figures],
+        **settings,
+    )
+    with provenance.atomic(smk.output.summary) as temporary:
+        temporary.write_text(text)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
