@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 
-.PHONY: install demo report resume test lint format lock clean
+.PHONY: install demo report resume test lint docs format lock clean
 
 install: .venv/installed
 
@@ -50,6 +50,11 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check $(SOURCES)
 	$(BIN)/snakemake --lint --configfile resources/demo.yaml
+
+# The documentation, to site/; a warning is an error. The variable silences a notice about MkDocs' successor.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
