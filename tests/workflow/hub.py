@@ -1,4 +1,4 @@
-"""A stand-in for the network on this machine: a Hugging Face hub, as its client asks for it, and plain files."""
+"""A stand-in for the network: a Hugging Face hub, as its client asks for it, and plain files."""
 
 import contextlib
 import hashlib
@@ -44,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
                     return self.answer(files[name].read_bytes(), {"X-Repo-Commit": revision})
         self.send_error(404)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def answer(self, content, headers=None):
         body = content if isinstance(content, bytes) else json.dumps(content).encode()

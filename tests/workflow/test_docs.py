@@ -1,8 +1,9 @@
 """The commands of the documentation run as they are written, on small stand-ins for what they need.
 
-What stands in: a tiny random model is served as the hub's, under the hub's name and revision; `config.yaml` is the
-paper's with one model, one task and four training steps; the recordings are seconds of noise. `make install` finds
-the environment that runs the tests. The commands and the Python are those of the pages, unchanged.
+What stands in: a tiny random model is served as the hub's, under the hub's name and revision;
+`config.yaml` is the paper's with one model, one task and four training steps; the recordings are seconds of
+noise. `make install` finds the environment that runs the tests. The commands and the Python are those of the
+pages, unchanged.
 """
 
 import os
