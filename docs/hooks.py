@@ -1,5 +1,6 @@
 """Pages made from the repository's own files when the site is built, so that they cannot go stale."""
 
+import json
 import re
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def config_reference(schema: dict) -> str:
     for key, part in schema["properties"].items():
         part = resolved(part, schema)
         required = " Required." if key in schema["required"] else ""
-        rows = list(rows_below(part, schema, "")) or [("", part)]
+        rows = list(rows_below(part, schema, "")) or [(key, {**part, "description": ""})]
         sections += [
             f"## {key}",
             "",
@@ -47,7 +48,7 @@ def config_reference(schema: dict) -> str:
             "",
             "| key | values | default | |",
             "|---|---|---|---|",
-            *(table_row(name or key, entry) for name, entry in rows),
+            *(table_row(name, entry) for name, entry in rows),
             "",
         ]
     return "\n".join(sections)
@@ -73,9 +74,9 @@ def rows_below(part: dict, schema: dict, prefix: str):
 
 
 def table_row(name: str, entry: dict) -> str:
-    default = (
-        f"`{entry['default']}`" if "default" in entry else "required" if entry.get("required") is True else ""
-    )
+    default = "required" if entry.get("required") is True else ""
+    if "default" in entry:
+        default = f"`{json.dumps(entry['default'])}`"
     text = entry.get("description", "").replace("|", "\\|")
     return f"| `{name}` | {values(entry)} | {default} | {text} |"
 
