@@ -30,4 +30,4 @@ rule all:
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",
-        summary="<results>/summary.md",
+        summary=multiext("<results>/summary", ".md", ".html"),

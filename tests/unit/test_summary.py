@@ -1,8 +1,24 @@
 """The summary says what the tables say, in Markdown that keeps its columns under each other."""
 
+import base64
+import re
+
 import pandas as pd
 from convexprune.corpus import ITEM_COLUMNS
-from convexprune.summary import aligned, summarise
+from convexprune.summary import aligned, as_page, summarise
+
+
+TABLE1 = """\
+# Table 1. Full
+
+## Word classification
+
+| a | b |
+| - | - |
+| 1 | 2 |
+
+- a note # with a sign
+"""
 
 
 def inputs(**changes):
@@ -40,7 +56,7 @@ def inputs(**changes):
         "average": "pair",
         "splits": {"words": "validation"},
         "plan": plan,
-        "table1": "# Table 1. Full\n\n## Word classification\n\n| model |\n\n- a note # with a sign\n",
+        "table1": TABLE1,
         "convexity": convexity,
         "datasets": {"words": words},
         "failures": None,
@@ -112,7 +128,7 @@ def test_headings_nest_and_models_and_versions_are_named():
     assert "- a note # with a sign" in text
     assert row(text, "tiny  | hub")[1:] == ["hub", "some/tiny", "0123456789ab", "unknown", "fedcba987654"]
     assert "Trained with torch 2;\non cpu, 1 thread." in text
-    assert "![figures/figure1.png](figures/figure1.png)" in text
+    assert "](figures/figure1.png)" in text
 
 
 def test_columns_stand_under_each_other():
@@ -120,3 +136,14 @@ def test_columns_stand_under_each_other():
     assert len(set(map(len, lines))) == 1
     assert {line.index("|", 1) for line in lines} == {14}
     assert set(lines[1]) == set("|- ")
+
+
+def test_the_page_holds_its_figures_and_tables(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/figure1.png").write_bytes(b"a picture")
+    page = as_page(summarise(**inputs()), tmp_path)
+    assert base64.b64encode(b"a picture").decode() in page
+    assert "<figcaption>Figure 1. Convexity by layer" in page
+    assert page.count("<table>") == 5  # plan, Table 1, convexity, datasets, models
+    assert "<td>tolerance</td>" in page and "<title>results/mine</title>" in page
+    assert not re.search(r"(src|href)=\"(?!data:)", page)

@@ -108,6 +108,12 @@ rule write_summary:
         ],
     output:
         summary="<results>/summary.md",
+        page=report(
+            "<results>/summary.html",
+            caption="../report/summary.rst",
+            category="Summary",
+            labels={"page": "All of the run on one page"},
+        ),
     log:
         "<results>/logs/write_summary.log",
     localrule: True

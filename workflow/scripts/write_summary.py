@@ -25,8 +25,9 @@ def main(smk):
         figures=[Path(path).relative_to(folder).as_posix() for path in smk.input.figures],
         **settings,
     )
-    with provenance.atomic(smk.output.summary) as temporary:
-        temporary.write_text(text)
+    for path, content in ((smk.output.summary, text), (smk.output.page, summary.as_page(text, folder))):
+        with provenance.atomic(path) as temporary:
+            temporary.write_text(content)
 
 
 if "snakemake" in globals():
