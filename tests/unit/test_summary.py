@@ -7,7 +7,6 @@ import pandas as pd
 from convexprune.corpus import ITEM_COLUMNS
 from convexprune.summary import aligned, as_page, summarise
 
-
 TABLE1 = """\
 # Table 1. Full
 

@@ -17,10 +17,9 @@ from convexprune.corpus import SPLITS
 SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
-    "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks the layers "
-    "that are kept.",
-    "figure2": "Figure 2. Accuracy after pruning at each layer against the convexity of that layer. Points that "
-    "rise to the right say that convexity foretells accuracy.",
+    "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what is kept.",
+    "figure2": "Figure 2. Accuracy after pruning at each layer against the convexity of that layer. Points "
+    "that rise to the right say that convexity foretells accuracy.",
 }
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
