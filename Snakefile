@@ -31,3 +31,4 @@ rule all:
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",
         summary=multiext("<results>/summary", ".md", ".html"),
+        pages=expand("<results>/pages/{table}.html", table=SHOWN),

@@ -1,11 +1,8 @@
 """The summary says what the tables say, in Markdown that keeps its columns under each other."""
 
-import base64
-import re
-
 import pandas as pd
 from convexprune.corpus import ITEM_COLUMNS
-from convexprune.summary import aligned, as_page, summarise
+from convexprune.summary import aligned, summarise
 
 TABLE1 = """\
 # Table 1. Full
@@ -135,14 +132,3 @@ def test_columns_stand_under_each_other():
     assert len(set(map(len, lines))) == 1
     assert {line.index("|", 1) for line in lines} == {14}
     assert set(lines[1]) == set("|- ")
-
-
-def test_the_page_holds_its_figures_and_tables(tmp_path):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures/figure1.png").write_bytes(b"a picture")
-    page = as_page(summarise(**inputs()), tmp_path)
-    assert base64.b64encode(b"a picture").decode() in page
-    assert "<figcaption>Figure 1. Convexity by layer" in page
-    assert page.count("<table>") == 5  # plan, Table 1, convexity, datasets, models
-    assert "<td>tolerance</td>" in page and "<title>results/mine</title>" in page
-    assert not re.search(r"(src|href)=\"(?!data:)", page)

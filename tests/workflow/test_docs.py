@@ -80,6 +80,7 @@ class Reader:
             "HF_ENDPOINT": address,
             "HF_HOME": str(self.folder / "hub"),
             "HF_HUB_OFFLINE": "0",
+            "OMP_WAIT_POLICY": "passive",  # or tiny models burn the other cores of a busy machine
             "PYTHONPATH": str(self.folder / "workflow/scripts"),
         }
 

@@ -3,6 +3,12 @@
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
+# Tables that the report shows, with their category and title. Each has a caption of its name in report/.
+SHOWN = {
+    "table1": ("Table 1", "Full against pruned models"),
+    "plan": ("Plan", "Layers kept, and why"),
+    "convexity": ("Convexity", "Convexity by model, state, dataset and layers"),
+}
 
 
 rule make_table1:
@@ -12,12 +18,7 @@ rule make_table1:
         timing="<results>/timing.csv",
         plan="<results>/plan.csv",
     output:
-        csv=report(
-            "<results>/table1.csv",
-            caption="../report/table1.rst",
-            category="Table 1",
-            labels={"table": "Full against pruned models"},
-        ),
+        csv="<results>/table1.csv",
         markdown="<results>/table1.md",
         latex="<results>/table1.tex",
     log:
@@ -90,7 +91,7 @@ rule draw_figure2:
 
 rule write_summary:
     input:
-        code=library("summary", "corpus"),
+        code=library("summary", "pages", "corpus"),
         plan="<results>/plan.csv",
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",
@@ -127,3 +128,29 @@ rule write_summary:
         },
     script:
         "../scripts/write_summary.py"
+
+
+for table, (category, title) in SHOWN.items():
+
+    rule:
+        name:
+            f"show_{table}"
+        input:
+            code=library("pages"),
+            table=f"<results>/{table}.csv",
+        output:
+            page=report(
+                f"<results>/pages/{table}.html",
+                caption=f"../report/{table}.rst",
+                category=category,
+                labels={"table": title},
+            ),
+        log:
+            f"<results>/logs/show_table/{table}.log",
+        localrule: True
+        conda:
+            "../../envs/results.yaml"
+        params:
+            settings={"title": title},
+        script:
+            "../scripts/show_table.py"

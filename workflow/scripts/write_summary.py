@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from convexprune import corpus, provenance, summary
+from convexprune import corpus, pages, provenance, summary
 
 
 def main(smk):
@@ -25,7 +25,7 @@ def main(smk):
         figures=[Path(path).relative_to(folder).as_posix() for path in smk.input.figures],
         **settings,
     )
-    for path, content in ((smk.output.summary, text), (smk.output.page, summary.as_page(text, folder))):
+    for path, content in ((smk.output.summary, text), (smk.output.page, pages.text_page(text, folder))):
         with provenance.atomic(path) as temporary:
             temporary.write_text(content)
 

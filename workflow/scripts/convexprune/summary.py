@@ -1,10 +1,7 @@
-"""The summary of a run: what was run and what came out, in Markdown that reads well in a terminal too, and as
-a page of HTML that needs no other file."""
+"""The summary of a run: what was run and what came out, in Markdown that also reads well in a terminal."""
 
 from __future__ import annotations
 
-import base64
-import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,19 +14,11 @@ from convexprune.corpus import SPLITS
 SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
-    "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what is kept.",
+    "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what the "
+    "plan keeps.",
     "figure2": "Figure 2. Accuracy after pruning at each layer against the convexity of that layer. Points "
     "that rise to the right say that convexity foretells accuracy.",
 }
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem }
-h1, h2, h3 { line-height: 1.2; margin: 2rem 0 0.5rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
-th, td { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap }
-th { border-bottom: 2px solid #888 }
-img { max-width: 100% }
-code { background: #f3f3f3 }
-"""
 
 
 def summarise(
@@ -77,29 +66,6 @@ def summarise(
         made_with(metrics),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def as_page(text: str, folder: Path) -> str:
-    """The summary `text` as a page of HTML, with the PNG images that it names, relative to `folder`, in it.
-
-    The text of an image becomes its caption.
-    """
-    from markdown import markdown
-
-    def figure(match: re.Match) -> str:
-        image = base64.b64encode((folder / match["path"]).read_bytes()).decode()
-        caption = html.escape(match["caption"])
-        return (
-            f'<figure><img src="data:image/png;base64,{image}" alt="{caption}">'
-            f"<figcaption>{caption}</figcaption></figure>"
-        )
-
-    text = re.sub(r"^!\[(?P<caption>[^]]*)\]\((?P<path>[^)]+)\)$", figure, text, flags=re.MULTILINE)
-    title = html.escape(text.partition("\n")[0].strip("# "))
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body>\n{markdown(text, extensions=['tables'])}\n</body></html>\n"
-    )
 
 
 def layers_kept(plan: pd.DataFrame) -> str:
