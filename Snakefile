@@ -20,6 +20,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
 include: "workflow/rules/finetuning.smk"
+include: "workflow/rules/exporting.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -30,5 +31,7 @@ rule all:
         figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
         figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
         plan="<results>/plan.csv",
+        data=multiext("<results>/datasets/summary", ".csv", ".md"),
+        exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
         summary=multiext("<results>/summary", ".md", ".html"),
-        pages=expand("<results>/pages/{table}.html", table=SHOWN),
+        pages=expand("<results>/pages/{shown}.html", shown=SHOWN),

@@ -105,6 +105,52 @@ def test_equals_the_oracle_on_whole_coordinates_full_of_ties(seed):
     assert_equals_oracle(points, random_labels(rng, n), int(rng.integers(1, 7)))
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("k", [2, 5, 19])
+def test_equals_the_oracle_on_a_line_of_any_numbers(seed, k):
+    """Every way along the line ties, in other than whole numbers only up to rounding."""
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(20, 1)) * 10.0 ** rng.integers(-3, 4)
+    if seed % 3 == 0:
+        points = points.astype(np.float32)
+    points[rng.integers(0, 20, seed % 4)] = points[0]
+    assert_equals_oracle(points, random_labels(rng, 20), k)
+
+
+def test_an_edge_is_a_shortest_path_whatever_rounding_makes_of_a_detour():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(40, 1)) * rng.normal(size=(1, 3))
+    labels = rng.integers(0, 2, 40)
+    assert graph_convexity(points, labels, 39).score == 1
+
+
+@pytest.mark.parametrize("far", range(3, 110))
+def test_whole_multiples_by_any_prime_tie(far):
+    """From 0 to `far` directly or over 1: sqrt(2) far = sqrt(2) + sqrt(2) (far - 1)."""
+    line = np.array([0, 1, far, far + 1])
+    lengths = np.sqrt(2.0 * (line[:, None] - line[None]) ** 2)
+    edges = [(0, 1), (1, 2), (0, 2), (2, 3)]
+    starts, targets, values = [0], [], []
+    for vertex in range(4):
+        joined = sorted({a + b - vertex for a, b in edges if vertex in (a, b)})
+        targets += joined
+        values += [lengths[vertex, other] for other in joined]
+        starts.append(len(targets))
+    graph = neighbours.Graph(np.array(starts, np.int32), np.array(targets, np.int32), np.array(values))
+    # over 2 alone the path has one vertex outside, over 1 and 2 one outside of two: fewer vertices count
+    found = inside_shares(graph, np.array([0, 0, 1, 0]), np.array([0]), np.ones((1, 1)))
+    assert found.sums.tolist() == [1.0 + 0.0]
+
+
+def test_an_outlier_that_coarsens_the_lengths_is_warned_of(caplog):
+    points, labels = clouds(0, n=30)
+    graph_convexity(points, labels, 4)
+    assert not caplog.text
+    points[0, 0] = 1e14
+    graph_convexity(points, labels, 4)
+    assert "outliers" in caplog.text
+
+
 @pytest.mark.parametrize("inside", [1, 2, 3])
 def test_equal_lengths_of_different_edges_tie(inside):
     """From 0 to 4 over 1, 2 or 3: sqrt(2) + sqrt(18) = sqrt(8) + sqrt(8), but not in floating point."""
@@ -243,16 +289,41 @@ def test_neighbours_are_those_of_float64(points, device):
 
 def test_sampled_sources_are_unbiased_and_their_interval_covers():
     points, labels = clouds(3, n=600, classes=3, apart=0.6)
+    kept = (labels < 2) | (np.arange(600) < 150)  # unbalanced: pairs and classes weigh differently
+    points, labels = points[kept], labels[kept]
     exact = graph_convexity(points, labels)
     assert exact.sampling_stderr == 0
     samples = [graph_convexity(points, labels, n_sources=20, seed=seed, threads=1) for seed in range(200)]
-    errors = np.array([sample.score - exact.score for sample in samples])
-    stated = np.array([sample.sampling_stderr for sample in samples])
-    assert abs(errors.mean()) < 3 * errors.std() / np.sqrt(len(errors))
-    assert np.mean(np.abs(errors) < 1.96 * stated) > 0.9
-    assert np.sqrt(np.mean(stated**2)) == pytest.approx(errors.std(), rel=0.2)
+    for score, stderr in (("score", "sampling_stderr"), ("class_score", "class_sampling_stderr")):
+        errors = np.array([getattr(sample, score) - getattr(exact, score) for sample in samples])
+        stated = np.array([getattr(sample, stderr) for sample in samples])
+        assert abs(errors.mean()) < 3 * errors.std() / np.sqrt(len(errors))
+        assert np.mean(np.abs(errors) < 1.96 * stated) > 0.9
+        assert np.sqrt(np.mean(stated**2)) == pytest.approx(errors.std(), rel=0.1)
     assert all(sample.n_unreachable == exact.n_unreachable for sample in samples)
     assert graph_convexity(points, labels, n_sources=200, threads=1) == exact
+
+
+def test_the_standard_error_of_sampled_sources_has_both_parts():
+    points, labels = clouds(3, n=600, classes=3, apart=0.6)
+    exact = graph_convexity(points, labels)
+    sample = graph_convexity(points, labels, n_sources=3)
+    for stderr, sampling in (("stderr", "sampling_stderr"), ("class_stderr", "class_sampling_stderr")):
+        assert getattr(sample, stderr) > getattr(sample, sampling) > 2 * getattr(exact, stderr)
+
+
+def test_labels_may_be_a_tensor():
+    torch = pytest.importorskip("torch")
+    points, labels = clouds(0)
+    assert graph_convexity(points, torch.from_numpy(labels)) == graph_convexity(points, labels)
+
+
+def test_whole_numbers_and_half_precision_are_taken_as_they_are():
+    points = np.random.default_rng(0).integers(-(2**30), 2**30, (60, 3))
+    labels = np.arange(60) % 3
+    assert graph_convexity(points, labels) == graph_convexity(points.astype(np.float64), labels)
+    halves = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float16)
+    assert graph_convexity(halves, labels) == graph_convexity(halves.astype(np.float64), labels)
 
 
 def test_standard_error_is_the_spread_over_new_points():
@@ -282,6 +353,8 @@ def test_standard_error_is_the_spread_over_new_points():
         (np.zeros((5, 2)), [0] * 5, {"n_sources": 1}, "n_sources is 1"),
         (np.eye(3), [0, 1, 2], {}, "every class has one member"),
         (np.eye(3), np.eye(3), {}, "labels must be one-dimensional"),
+        (np.eye(3), [0, 0, np.nan], {}, "1 labels are NaN"),
+        (np.eye(3) * 1e-140, [0, 0, 0], {}, "multiply them"),
     ],
 )
 def test_bad_input_is_named(points, labels, options, message):
@@ -300,6 +373,7 @@ def files(tmp_path):
         file["hidden_states"] = np.stack([points * 0, points]).astype(np.float32)
         file["labels"] = labels.astype(object)
         file.attrs["complete"] = True
+    (tmp_path / "empty.npy").touch()
     return tmp_path, graph_convexity(points, labels, 5)
 
 
@@ -312,6 +386,24 @@ def test_command_line_reads_arrays(files, capsys, arguments):
     assert {entry["label"]: entry["score"] for entry in found["per_class"]} == {
         label: entry.score for label, entry in expected.per_class.items()
     }
+
+
+def test_command_line_options_reach_the_score(files, capsys):
+    folder, _ = files
+    points, labels = np.load(folder / "X.npy"), np.load(folder / "y.npy")
+    expected = graph_convexity(points, labels, 4, n_sources=3, seed=5)
+    options = ["--neighbors", "4", "--sources", "3", "--seed", "5", "--threads", "1", "--device", "cpu"]
+    main(["convexity", str(folder / "X.npy"), str(folder / "y.npy"), *options])
+    text = capsys.readouterr().out
+    assert f"{expected.score:.4f} ± {expected.stderr:.4f}" in text
+    assert f"± {expected.sampling_stderr:.4f}" in text
+
+
+def test_command_line_writes_valid_json_for_classes_without_pairs(tmp_path, capsys):
+    np.savez(tmp_path / "both.npz", representations=np.eye(4), labels=np.array(["a", "a", "a", "alone"]))
+    main(["convexity", str(tmp_path / "both.npz"), "--neighbors", "1", "--json"])
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [entry["score"] for entry in found["per_class"] if entry["label"] == "alone"] == [None]
 
 
 def test_command_line_reads_embeddings_and_prints_for_people(files, capsys):
@@ -329,6 +421,9 @@ def test_command_line_reads_embeddings_and_prints_for_people(files, capsys):
         (["words.h5"], "--layer"),
         (["missing.npy", "y.npy"], "missing.npy"),
         (["X.npy", "y.npy", "--neighbors", "60"], "n_neighbors is 60"),
+        (["X.npy", "y.npy", "--layer", "1"], "--layer"),
+        (["empty.npy", "y.npy"], "empty.npy is not a .npy or .npz file"),
+        (["X.npy", "y.npy", "--device", "nothing"], "nothing"),
     ],
 )
 def test_command_line_names_what_is_wrong(files, arguments, message):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import tarfile
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from convexprune import corpus, ingestion, synthesis
+from convexprune import corpus, datasets, ingestion, synthesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ VALIDATION, TESTING = ["bed/bbbbbbbb_nohash_0.wav"], ["yes/cccccccc_nohash_0.wav
 TEST_AUDIO = {
     "./yes/cccccccc_nohash_0.wav": noise(4),
     "./_unknown_/bed_cccccccc_nohash_2.wav": noise(5),
+    "./_unknown_/visual_cccccccc_nohash_0.wav.wav": noise(7),  # as most of the original's
     "./_silence_/7.wav": noise(6),
 }
 EXPECTED = {  # path: word, speaker, split, samples
@@ -63,6 +65,7 @@ EXPECTED = {  # path: word, speaker, split, samples
     "yes/aaaaaaaa_nohash_1.wav": ("yes", "aaaaaaaa", "train", noise(3, 12_345)),
     "yes/cccccccc_nohash_0.wav": ("yes", "cccccccc", "test", noise(4)),
     "_unknown_/bed_cccccccc_nohash_2.wav": ("bed", "cccccccc", "test", noise(5)),
+    "_unknown_/visual_cccccccc_nohash_0.wav.wav": ("visual", "cccccccc", "test", noise(7)),
     "_silence_/7.wav": ("_silence_", "", "test", noise(6)),
 }
 
@@ -98,6 +101,7 @@ def ingest(folder, train, test):
 def stored(output):
     """The corpus as {path: (word, speaker, split, samples)}."""
     table = corpus.read_table(output.table)
+    assert table["path"].is_unique
     with h5py.File(output.samples) as file:
         samples = file["samples"][:]
         assert file["samples"].attrs["sampling_rate"] == 16_000
@@ -138,6 +142,59 @@ def test_a_file_in_both_lists_is_for_validation(tmp_path, test_archive):
     output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
     assert_same(stored(output), EXPECTED | {both: ("yes", "aaaaaaaa", "validation", noise(3, 12_345))})
     assert "1 files are in both lists" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("validation", [VALIDATION, [*VALIDATION, *TESTING]])
+def test_a_recording_of_the_test_archive_is_for_test_only(tmp_path, test_archive, validation):
+    """Also where the lists leave it for training or put it into validation."""
+    files = train_files() | lists(validation, [])
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED)
+    assert "1 recordings of" in (tmp_path / "log").read_text()
+
+
+def test_the_papers_split_rules_on_an_archive_with_every_oddity(tmp_path):
+    """Words by the lists, speakers with more than `min_files` of what is left for training, 90/10."""
+    clip = wav(noise(1, 100))
+    names = {  # speaker: recordings in the train and validation archive
+        "aaaaaaaa": [f"bed/aaaaaaaa_nohash_{n}.wav" for n in range(30)]  # 51 for training: in
+        + [f"yes/aaaaaaaa_nohash_{n}.wav" for n in range(21)],
+        "bbbbbbbb": [f"yes/bbbbbbbb_nohash_{n}.wav" for n in range(50)],  # 50: not more than 50
+        "cccccccc": [f"bed/cccccccc_nohash_{n}.wav" for n in range(60)],  # 60, 50 of them for training
+        "dddddddd": [f"yes/dddddddd_nohash_{n}.wav" for n in range(71)],  # 71, 60 of them for training: in
+    }
+    validation = [*names["cccccccc"][:5], *names["dddddddd"][:4]]
+    testing = [*names["cccccccc"][3:10], *names["dddddddd"][4:11]]  # two of them in both lists
+    files = {f"./{name}": clip for speaker in names.values() for name in speaker}
+    files |= lists(validation, testing)
+    files |= {f"./_background_noise_/{kind}.wav": wav(noise(9)) for kind in ("pink_noise", "running_tap")}
+    files |= {"./LICENSE": b"free", "./bed/._cccccccc_nohash_0.wav": b"?"}
+    test = {f"./yes/dddddddd_nohash_{n}.wav": clip for n in range(4, 11)}
+    test |= {"./_unknown_/bed_cccccccc_nohash_5.wav": clip, "./_unknown_/bed_cccccccc_nohash_6.wav.wav": clip}
+    test |= {"./_silence_/0.wav": clip, "./_silence_/1.wav": clip}
+    output = ingest(
+        tmp_path, write_tar(tmp_path / "train.tar.gz", files), write_tar(tmp_path / "test.tar.gz", test)
+    )
+    table = corpus.read_table(output.table)
+
+    by_split = table.groupby("split")["path"].agg(set).to_dict()
+    everything = {name for speaker in names.values() for name in speaker}
+    assert by_split == {
+        "validation": set(validation),
+        "train": everything - set(validation) - set(testing),
+        "test": {name.removeprefix("./") for name in test},
+    }
+    words = datasets.build_words(table)
+    assert set(words["label"]) == {"bed", "yes"}
+    assert words["split"].value_counts().to_dict() == {"train": 211, "test": 9, "validation": 9}
+    speakers = datasets.build_speakers(table, min_files=50, test_share=0.1, validation_share=0.1, seed=0)
+    assert speakers["label"].value_counts().to_dict() == {"aaaaaaaa": 51, "dddddddd": 60}
+    assert set(speakers["item"]) <= by_split["train"]
+    tested = speakers[speakers["split"] == "test"]["label"].value_counts()
+    assert tested.to_dict() == {
+        "aaaaaaaa": 6,
+        "dddddddd": 6,
+    }  # a tenth of 111 rounded up, 5.1 and 6.0 of each
 
 
 def test_the_fingerprint_changes_with_samples_and_with_labels(tmp_path, test_archive):
@@ -189,10 +246,13 @@ GOOD = train_files() | lists(VALIDATION, TESTING)
             GOOD | lists(["bed/dddddddd_nohash_0.wav"], TESTING),
             "validation_list.txt names 1 files .* bed/dddddddd",
         ),
-        (GOOD | {"./bed/dddddddd_nohash_0.wav": b"RIFF broken"}, "bed/dddddddd_nohash_0.wav not a readable"),
-        (GOOD | {"./bed/dddddddd_nohash_0.wav": wav(noise(1)[:0])}, "bed/dddddddd_nohash_0.wav holds no"),
-        (GOOD | {"./bed/no speaker.wav": wav(noise(1))}, "bed/no speaker.wav is not named"),
-        (GOOD | lists(VALIDATION, []), "1 recordings come twice, such as yes/cccccccc_nohash_0.wav"),
+        (GOOD | {"./bed/no speaker.wav": wav(noise(1))}, "bed/no speaker.wav' is not named"),
+        (GOOD | {"./b\x1bed/dddddddd_nohash_0.wav": wav(noise(1))}, "is not named"),
+        (GOOD | {"/bed/dddddddd_nohash_0.wav": wav(noise(1))}, "has an absolute path"),
+        (
+            GOOD | {"bed/bbbbbbbb_nohash_0.wav": wav(noise(2))},
+            "train.tar.gz: 1 recordings come twice, such as bed/bbbbbbbb_nohash_0.wav",
+        ),
     ],
 )
 def test_a_bad_train_archive_is_named(tmp_path, test_archive, files, message):
@@ -200,6 +260,37 @@ def test_a_bad_train_archive_is_named(tmp_path, test_archive, files, message):
     with pytest.raises(ValueError, match=message):
         ingest(tmp_path, train, test_archive)
     assert not {"corpus.h5", "corpus.csv", "corpus.sha256"} & {path.name for path in tmp_path.iterdir()}
+
+
+def test_all_bad_recordings_come_in_one_report(tmp_path):
+    bad = {
+        "./bed/dddddddd_nohash_0.wav": b"RIFF broken",
+        "./bed/dddddddd_nohash_1.wav": wav(noise(1)[:0]),
+        "./bed/dddddddd_nohash_2.wav": wav(noise(1))[:-2],
+        "./bed/nobody.wav": wav(noise(1)),
+    }
+    train = write_tar(tmp_path / "train.tar.gz", GOOD | bad)
+    test = write_tar(tmp_path / "test.tar.gz", {"./_unknown_/dddddddd_nohash_0.wav": wav(noise(1))})
+    with pytest.raises(ValueError) as caught:
+        ingest(tmp_path, train, test)
+    first, *others = str(caught.value).splitlines()
+    assert first == "5 recordings are bad, so there is no corpus:"
+    named = "word/speaker_nohash_n.wav (or _unknown_/word_speaker_nohash_n.wav)"
+    assert others == [
+        f"  {train}: 'bed/dddddddd_nohash_0.wav' is not a WAV file",
+        f"  {train}: 'bed/dddddddd_nohash_1.wav' holds no samples",
+        f"  {train}: 'bed/dddddddd_nohash_2.wav' is cut: its header promises 32000 bytes, 31998 are there",
+        f"  {train}: 'bed/nobody.wav' is not named {named}",
+        f"  {test}: '_unknown_/dddddddd_nohash_0.wav' is not named {named}",
+    ]
+    assert not (tmp_path / "corpus.h5").exists()
+
+
+def test_an_archive_that_changed_since_its_download_is_refused(tmp_path, test_archive):
+    train = write_tar(tmp_path / "train.tar.gz", GOOD)
+    (tmp_path / "train.tar.gz.sha256").write_text(f"{'0' * 64}  train.tar.gz\n")
+    with pytest.raises(ValueError, match=rf"train\.tar\.gz: its SHA-256 is [0-9a-f]{{64}}, not {'0' * 64}"):
+        ingest(tmp_path, train, test_archive)
 
 
 def test_a_test_archive_without_recordings_is_named(tmp_path):
@@ -236,22 +327,86 @@ def test_a_flipped_byte_is_noticed(tmp_path, test_archive):
         ingest(tmp_path, train, test_archive)
 
 
-def test_headers_are_not_kept_in_memory(tmp_path, monkeypatch):
-    """An archive of a hundred thousand files must not cost a hundred thousand headers."""
-    path = write_tar(tmp_path / "many.tar.gz", {f"{number}.txt": b"x" for number in range(50)})
-    kept = []
-    open_tar = tarfile.open
-
-    def remember(*args, **options):
-        kept.append(open_tar(*args, **options))
-        return kept[0]
-
-    monkeypatch.setattr(tarfile, "open", remember)
-    seen = [len(kept[0].members) for _ in ingestion.read_members(path)]
-    assert len(seen) == 50 and max(seen) <= 1
-
-
 # Audio
+
+
+def header(**changes):
+    """A WAV header of one second, perhaps with wrong fields."""
+    fields = {"riff": 32036, "fmt": 16, "encoding": 1, "channels": 1, "rate": 16_000}
+    fields |= {"byte_rate": 32_000, "frame": 2, "bits": 16, "data": 32_000} | changes
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        fields["riff"],
+        b"WAVE",
+        b"fmt ",
+        *list(fields.values())[1:8],
+        b"data",
+        fields["data"],
+    )
+
+
+def test_a_plain_wav_is_read_without_a_remark():
+    samples, remark = ingestion.read_wav(header() + noise(1).tobytes())
+    assert np.array_equal(samples, noise(1)) and samples.dtype == np.int16 and remark is None
+
+
+def test_other_chunks_of_a_wav_are_passed_over():
+    content = header() + noise(1).tobytes()
+    odd = b"LIST" + struct.pack("<I", 3) + b"abc\0"
+    samples, _ = ingestion.read_wav(content[:12] + odd + content[12:] + odd)
+    assert np.array_equal(samples, noise(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": 32_002}, "is cut: its header promises 32002 bytes, 32000 are there"),
+        ({"data": 2**32 - 1}, "is cut"),
+        ({"fmt": 2**31}, "is cut"),
+        ({"fmt": 0}, "is cut"),
+        ({"data": 0}, "holds no samples"),
+        ({"channels": 0}, "contradicts itself"),
+        ({"channels": 2}, "contradicts itself: 2 channels of 16 bits in 2 bytes"),
+        ({"rate": 0}, "contradicts itself"),
+        ({"rate": 8_000}, "contradicts itself"),
+        ({"bits": 24}, "contradicts itself"),
+        ({"rate": 2**31 - 1, "byte_rate": 2**32 - 2}, "claims 2147483647 samples a second"),
+        ({"rate": 16, "byte_rate": 32}, "claims 16 samples a second"),
+        ({"encoding": 0x7777}, "not a readable audio file"),
+    ],
+)
+def test_a_wrong_wav_header_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ingestion.read_wav(header(**changes) + noise(1).tobytes())
+
+
+@pytest.mark.parametrize("length", [0, 3, 11, 12, 20, 43, 44, 20_000])
+def test_a_wav_that_is_cut_anywhere_is_refused(length):
+    with pytest.raises(ValueError):
+        ingestion.read_wav((header() + noise(1).tobytes())[:length])
+
+
+def test_a_wrong_riff_size_does_no_harm_but_is_told():
+    samples, remark = ingestion.read_wav(header(riff=5) + noise(1).tobytes())
+    assert (
+        np.array_equal(samples, noise(1))
+        and remark == "its header says 13 bytes, it has 32044: read as it is"
+    )
+
+
+@pytest.mark.parametrize(("rate", "subtype"), [(8_000, "PCM_16"), (16_000, "PCM_24"), (16_000, "ULAW")])
+def test_another_kind_of_wav_is_converted_and_told(rate, subtype):
+    content = wav(np.sin(np.arange(rate) / 20) / 2, rate, subtype=subtype)
+    samples, remark = ingestion.read_wav(content)
+    assert np.array_equal(samples, ingestion.decode_audio(io.BytesIO(content)))
+    assert len(samples) == 16_000 and remark.startswith(f"{rate} Hz, 1 channels") and "converted" in remark
+
+
+def test_remarks_name_the_recording(tmp_path, test_archive):
+    files = GOOD | {"./bed/dddddddd_nohash_0.wav": wav(noise(1, 8_000), 8_000)}
+    ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert "'bed/dddddddd_nohash_0.wav': 8000 Hz" in (tmp_path / "log").read_text()
 
 
 def test_16_bit_audio_is_kept_to_the_bit():

@@ -1,104 +1,363 @@
-"""Downloads: checked, retried, whole or not at all."""
+"""Downloads: resumed, retried, checked, whole or not at all."""
 
 import hashlib
-import http.server
+import random
+import resource
+import signal
+import subprocess
+import sys
 import threading
+import time
+from email.utils import formatdate
 from types import SimpleNamespace
 
 import download_archive
+import numpy as np
 import pytest
+from archive_server import Fault, serve
 from convexprune import downloads
+
+CONTENT = np.random.default_rng(0).bytes(3_000_000)
+OTHER = np.random.default_rng(1).bytes(len(CONTENT))
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+OTHER_DIGEST = hashlib.sha256(OTHER).hexdigest()
 
 
 @pytest.fixture
 def server():
-    """A web server on this machine: `replies` are given in turn as (status, promised length, content)."""
-    replies, requests = [], []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            requests.append(self.path)
-            status, length, content = replies.pop(0)
-            self.send_response(status)
-            if length is not None:
-                self.send_header("Content-Length", str(length))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    httpd = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield SimpleNamespace(
-        url=f"http://127.0.0.1:{httpd.server_port}/a.tar.gz", replies=replies, requests=requests
-    )
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with serve(CONTENT) as server:
+        yield server
 
 
-CONTENT = bytes(range(256)) * 10_000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    """The waits between attempts, which are not waited for."""
+    waited = []
+    monkeypatch.setattr(downloads.time, "sleep", waited.append)
+    return waited
 
 
-def download(folder, url, sha256):
+def download(folder, source, sha256=None, size=None):
     path = folder / "a.tar.gz"
     download_archive.main(
         SimpleNamespace(
             output=SimpleNamespace(archive=path),
-            params=SimpleNamespace(settings={"url": url, "sha256": sha256}),
+            params=SimpleNamespace(settings={"source": str(source), "sha256": sha256, "size": size}),
             log=[folder / "log"],
         )
     )
     return path
 
 
-@pytest.fixture
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(downloads, "WAITS", (0, 0))
+def files(folder):
+    return {path.name for path in folder.iterdir()}
 
 
-def test_download_checks_the_sum(tmp_path, server):
-    server.replies.append((200, len(CONTENT), CONTENT))
-    assert download(tmp_path, server.url, DIGEST.upper()).read_bytes() == CONTENT
-    assert not (tmp_path / "a.tar.gz.sha256").exists()
+# What comes
 
 
-def test_download_records_the_sum_where_none_is_given(tmp_path, server):
-    server.replies.append((200, None, CONTENT))
-    assert download(tmp_path, server.url, None).read_bytes() == CONTENT
+def test_download_checks_size_and_sum_and_records_the_sum(tmp_path, server):
+    path = download(tmp_path, server.url, DIGEST.upper(), len(CONTENT))
+    assert path.read_bytes() == CONTENT
     assert (tmp_path / "a.tar.gz.sha256").read_text() == f"{DIGEST}  a.tar.gz\n"
+    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "log"}
+    assert server.requests[0]["User-Agent"].startswith("convexprune/")
 
 
-def test_download_with_another_sum_is_refused(tmp_path, server):
-    server.replies.append((200, len(CONTENT), CONTENT))
-    with pytest.raises(ValueError, match=f"SHA-256 is {DIGEST}, not {'0' * 64}"):
-        download(tmp_path, server.url, "0" * 64)
-    assert {path.name for path in tmp_path.iterdir()} == {"log"}
+@pytest.mark.parametrize("cut_at", [[], [1_000_000]])
+def test_a_corrupted_archive_is_refused_with_its_name_and_both_sums(tmp_path, server, cut_at):
+    server.content = OTHER
+    server.faults += [Fault(cut=cut) for cut in cut_at]
+    with pytest.raises(
+        ValueError, match=rf"a\.tar\.gz from http.* {OTHER_DIGEST}, not {DIGEST} as the config"
+    ):
+        download(tmp_path, server.url, DIGEST)
+    assert files(tmp_path) == {"log"}
 
 
-def test_download_tries_again_after_errors_and_half_answers(tmp_path, server, no_waiting):
-    server.replies += [
-        (503, 0, b""),
-        (200, len(CONTENT), CONTENT[:100_000]),
-        (200, len(CONTENT), CONTENT),
+def test_a_later_download_must_be_what_the_first_one_recorded(tmp_path, server):
+    download(tmp_path, server.url).unlink()
+    server.content, server.validators = OTHER, {"ETag": '"second"'}
+    with pytest.raises(ValueError, match=rf"{OTHER_DIGEST}, not {DIGEST} as the record .*a\.tar\.gz\.sha256"):
+        download(tmp_path, server.url)
+    assert files(tmp_path) == {"a.tar.gz.sha256", "log"}
+    assert download(tmp_path, server.url, OTHER_DIGEST).read_bytes() == OTHER  # the config outranks it
+    assert (tmp_path / "a.tar.gz.sha256").read_text().startswith(OTHER_DIGEST)
+
+
+def test_another_size_than_the_configs_is_refused_before_anything_comes(tmp_path, server):
+    with pytest.raises(ValueError, match=f"the server has {len(CONTENT)} bytes, not 5 as the config says"):
+        download(tmp_path, server.url, size=5)
+    assert "a.tar.gz" not in files(tmp_path)
+
+
+def test_more_than_the_size_is_not_taken(tmp_path, server):
+    """A server that tells no size may send without end."""
+    server.faults.append(Fault(chunked=True))
+    with pytest.raises(ValueError, match="more than the 1000 bytes"):
+        download(tmp_path, server.url, size=1000)
+    assert (tmp_path / ".a.tar.gz.part").stat().st_size <= 1000 + downloads.BLOCK
+
+
+# Cuts
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("validators", [{"ETag": '"v"'}, {"Last-Modified": formatdate(0, usegmt=True)}, {}])
+def test_cut_ten_times_it_ends_byte_identical(tmp_path, server, waits, seed, validators):
+    server.validators = validators
+    draw = random.Random(seed)
+    server.faults += [Fault(cut=draw.randrange(len(CONTENT) // 10)) for _ in range(10)]
+    cuts = [fault.cut for fault in server.faults]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)  # no byte twice
+    starts = np.cumsum([0, *cuts])
+    assert [request.get("Range") for request in server.requests] == [
+        f"bytes={start}-" if start else None for start in starts
     ]
-    assert download(tmp_path, server.url, DIGEST).read_bytes() == CONTENT
-    log = (tmp_path / "log").read_text()
-    assert "503" in log and f"100000 of {len(CONTENT)} bytes came" in log
+    assert {request.get("If-Range") for request in server.requests[1:]} <= {*validators.values(), None}
+    assert len(waits) == 10 and max(waits) < 1  # each attempt brought something: no need to wait long
+    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "log"}
 
 
-def test_download_gives_up(tmp_path, server, no_waiting):
-    server.replies += [(500, 0, b"")] * 3
-    with pytest.raises(ConnectionError, match=r"not downloaded.*500"):
-        download(tmp_path, server.url, None)
-    assert {path.name for path in tmp_path.iterdir()} == {"log"}
+def test_a_cut_without_a_promised_length_is_noticed(tmp_path, server):
+    server.faults += [Fault(cut=1_000_000, chunked=True), Fault(cut=500_000, chunked=True)]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
 
 
-def test_download_of_what_is_not_there_is_not_repeated(tmp_path, server, no_waiting):
-    server.replies.append((404, 0, b""))
-    with pytest.raises(ValueError, match=r"404.*check the corpus' url"):
-        download(tmp_path, server.url, None)
+def test_a_server_without_ranges_sends_all_again(tmp_path, server):
+    server.faults += [Fault(cut=1_000_000), Fault(ranges=False)]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert server.sent == len(CONTENT) + 1_000_000
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+def test_a_file_that_changes_between_attempts_is_not_pieced_together(tmp_path, server, monkeypatch, obeys):
+    """`obeys`: the server heeds If-Range and sends the whole; another sends the part, with its new ETag."""
+
+    def change(_):
+        server.content, server.validators = OTHER, {"ETag": '"second"'}
+
+    monkeypatch.setattr(downloads.time, "sleep", change)
+    if not obeys:
+        monkeypatch.setattr(
+            downloads, "request", lambda url, have, validator, ask=downloads.request: ask(url, have, None)
+        )
+    server.faults.append(Fault(cut=1_000_000))
+    assert download(tmp_path, server.url).read_bytes() == OTHER
+    assert [request["If-Range"] for request in server.requests if "If-Range" in request] == [
+        '"first"'
+    ] * obeys
+
+
+def test_pieces_of_two_versions_that_no_header_tells_apart_are_noticed_by_the_sum(
+    tmp_path, server, monkeypatch
+):
+    server.validators = {}
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: setattr(server, "content", OTHER))
+    server.faults.append(Fault(cut=1_000_000))
+    assert download(tmp_path, server.url, OTHER_DIGEST).read_bytes() == OTHER
+    assert "once more from the start" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("length", [len(CONTENT) - 1000, len(CONTENT) + 1000])
+def test_a_server_that_lies_about_the_size(tmp_path, server, length):
+    server.faults.append(Fault(headers={"Content-Length": str(length)}))
+    if length < len(CONTENT):
+        with pytest.raises(ValueError, match=f"not {DIGEST}"):
+            download(tmp_path, server.url, DIGEST)
+    else:
+        assert download(tmp_path, server.url, DIGEST).read_bytes() == CONTENT
+
+
+def test_a_part_that_is_larger_than_the_file_is_begun_anew(tmp_path, server, monkeypatch):
+    server.faults.append(Fault(cut=1_000_000))
+    server.validators = {}
+    monkeypatch.setattr(downloads.time, "sleep", lambda _: setattr(server, "content", CONTENT[:10_000]))
+    assert download(tmp_path, server.url).read_bytes() == CONTENT[:10_000]
+
+
+def test_another_part_than_asked_for_is_not_taken(tmp_path, server):
+    server.faults += [Fault(cut=1_000_000), Fault(shift=5)]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+
+
+# Killed and run again
+
+
+KILLED = """
+import sys
+from convexprune import downloads
+downloads.fetch_archive(sys.argv[1], sys.argv[2], None, None)
+"""
+
+
+def test_a_killed_download_goes_on_where_it_was(tmp_path, server, root):
+    path = tmp_path / "a.tar.gz"
+    server.faults += [Fault(cut=900_000, headers={"Retry-After": "600"}), Fault(status=503)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, path, server.url],
+        env={"PYTHONPATH": str(root / "workflow/scripts")},
+        stderr=subprocess.DEVNULL,
+    )
+    part = tmp_path / ".a.tar.gz.part"
+    deadline = time.monotonic() + 30
+    while not (part.exists() and part.stat().st_size == 900_000) and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    with pytest.raises(ValueError, match="another process is downloading it"):
+        download(tmp_path, server.url)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    server.faults.clear()
+    assert download(tmp_path, server.url).read_bytes() == path.read_bytes() == CONTENT
+    assert server.sent == len(CONTENT)
+
+
+def test_a_part_of_another_url_is_not_gone_on_with(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 1)
+    server.faults += [Fault(cut=1_000_000), Fault(status=500)]
+    with pytest.raises(ConnectionError):
+        download(tmp_path, server.url)
+    server.content = OTHER
+    server.faults += [Fault(cut=1000)] * 5  # each of them brings something new of this one
+    assert download(tmp_path, server.url + "?other").read_bytes() == OTHER
+
+
+def test_the_archive_that_another_process_finished_meanwhile_is_left_alone(tmp_path, server, monkeypatch):
+    """It ends between our opening the part and locking it, so that the part that we hold is the archive."""
+
+    def finish(file, _):
+        (tmp_path / ".a.tar.gz.part").rename(tmp_path / "a.tar.gz")
+        (tmp_path / "a.tar.gz").write_bytes(CONTENT)
+
+    monkeypatch.setattr(downloads.fcntl, "flock", finish)
+    with pytest.raises(ValueError, match="another process is downloading it"):
+        download(tmp_path, server.url)
+    assert (tmp_path / "a.tar.gz").read_bytes() == CONTENT
+
+
+def test_killed_between_the_last_byte_and_the_new_name_nothing_comes_again(tmp_path, server, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(downloads.provenance, "write_sum", None)
+        with pytest.raises(TypeError):
+            download(tmp_path, server.url)
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
     assert len(server.requests) == 1
+
+
+# Failures
+
+
+def test_passing_failures_are_waited_out_longer_each_time(tmp_path, server, waits):
+    server.faults += [Fault(status=status) for status in (500, 502, 503, 504, 408, 429)]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert all(0.75 * 2**n <= wait <= 1.25 * 2**n for n, wait in enumerate(waits)) and len(waits) == 6
+    assert "503" in (tmp_path / "log").read_text()
+
+
+def test_a_server_says_how_long_to_wait(tmp_path, server, waits):
+    later = formatdate(time.time() + 50, usegmt=True)
+    asked = ("40", later, "soon", "99999999")
+    server.faults += [Fault(status=503, headers={"Retry-After": value}) for value in asked]
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert waits[0] == 40 and 45 < waits[1] <= 50 and waits[2] < 6
+    assert waits[3] == downloads.LONGEST_RETRY_AFTER
+
+
+def test_it_gives_up_after_attempts_without_progress_and_keeps_what_came(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 4)
+    down = [Fault(status=500)] * 3
+    server.faults += [*down, Fault(cut=1000), *down, Fault(cut=1000), *down, Fault(cut=0)]
+    with pytest.raises(ConnectionError, match=r"nothing new in 4 attempts .*; 2000 bytes are kept"):
+        download(tmp_path, server.url)
+    assert len(server.requests) == 12
+    assert (tmp_path / ".a.tar.gz.part").read_bytes() == CONTENT[:2000]
+    assert "a.tar.gz" not in files(tmp_path)
+    server.faults.clear()
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+
+
+def test_the_same_bytes_again_are_no_progress(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 5)
+    server.faults += [Fault(cut=1000, ranges=False), Fault(cut=500, ranges=False)] * 10
+    with pytest.raises(ConnectionError):
+        download(tmp_path, server.url)
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_refusal_is_not_asked_again(tmp_path, server, status):
+    server.faults.append(Fault(status=status))
+    with pytest.raises(ValueError, match=rf"{status}.*check the archive's url"):
+        download(tmp_path, server.url)
+    assert len(server.requests) == 1
+
+
+def test_nobody_listens(tmp_path, waits, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 3)
+    with serve(CONTENT) as server:
+        url = server.url
+    with pytest.raises(ConnectionError, match="refused"):
+        download(tmp_path, url)
+    assert len(waits) == 2
+
+
+def test_a_full_disk_is_no_network_failure(tmp_path, server):
+    """Played by a limit of the size of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(ValueError, match="run again when the disk"):
+            download(tmp_path, server.url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert server.requests[-1]["Range"] == "bytes=1000000-"
+
+
+# Proxies, mirrors, local files
+
+
+def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
+    """A proxy is asked for whole URLs: this one answers for a host that does not exist."""
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/a.tar.gz"))
+    monkeypatch.setenv("no_proxy", "")
+    server.faults.append(Fault(cut=1_000_000))
+    assert download(tmp_path, "http://archives.invalid/a.tar.gz").read_bytes() == CONTENT
+    assert [request["path"] for request in server.requests] == ["http://archives.invalid/a.tar.gz"] * 2
+
+
+def test_a_local_archive_is_copied_and_checked(tmp_path):
+    original = tmp_path / "stick"
+    original.write_bytes(CONTENT)
+    assert download(tmp_path, original, DIGEST, len(CONTENT)).read_bytes() == CONTENT
+    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "stick", "log"}
+    assert original.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("sha256", "size", "message"),
+    [("0" * 64, None, f"{DIGEST}, not {'0' * 64}"), (None, 7, f"{len(CONTENT)} bytes, not 7")],
+)
+def test_a_local_archive_that_is_another_is_refused(tmp_path, sha256, size, message):
+    original = tmp_path / "stick"
+    original.write_bytes(CONTENT)
+    with pytest.raises(ValueError, match=message):
+        download(tmp_path, original, sha256, size)
+    assert files(tmp_path) == {"stick", "log"}
+
+
+def test_a_missing_local_archive_is_named(tmp_path):
+    with pytest.raises(ValueError, match="stick: there is no such file"):
+        download(tmp_path, tmp_path / "stick")
+
+
+# Progress
+
+
+def test_without_a_terminal_progress_is_told_in_lines(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(downloads, "REPORT_EVERY", -1)
+    download(tmp_path, server.url)
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "of 3 MB" in line]
+    assert lines and lines[-1].endswith("3 of 3 MB (100%)")

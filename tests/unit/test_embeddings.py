@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from convexprune import embeddings, encoders, extraction
-from convexprune.pruning import prune
-from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 N = 7
 
@@ -25,21 +24,6 @@ def clips():
     for clip, length in zip(clips, lengths, strict=True):
         clip[length:] = 0
     return clips, lengths
-
-
-@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
-def test_each_layer_is_the_output_of_the_model_pruned_to_it(clips, family, stable):
-    model = make_encoder(family, stable)
-    pooled = extraction.pool_layers(model, make_feature_extractor(do_normalize=False), clips[0])
-    assert pooled.shape == (LAYERS + 1, N, 16)
-    assert pooled.dtype == np.float32
-    for layers in range(LAYERS + 1):
-        pruned = prune(model, layers)
-        with torch.no_grad():
-            if stable:  # take the final norm away: what is stored comes before it
-                pruned.encoder.layer_norm = torch.nn.Identity()
-            expected = pruned(torch.tensor(clips[0])).last_hidden_state.mean(dim=1)
-        np.testing.assert_allclose(pooled[layers], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_and_layerdrop_are_off(clips):
@@ -68,6 +52,19 @@ def test_valid_frames_are_those_that_begin_in_the_signal(clips):
     for item, frames in enumerate([50, 29, 4, 25, 1, 1, 50]):
         expected = states[item, :frames].mean(dim=0)
         np.testing.assert_allclose(pooled[LAYERS, item], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_whispers_padding_is_never_pooled(clips):
+    model, extractor = make_encoder("whisper"), make_feature_extractor("whisper")
+    inputs = encoders.prepare(extractor, clips[0])
+    with torch.no_grad():
+        states = model(**inputs).last_hidden_state
+    assert states.shape[1] == 150  # tiny Whisper pads to 3 s
+    for lengths, counts in ((None, [50] * N), (clips[1], [50, 29, 4, 25, 1, 1, 50])):
+        pooled = extraction.pool_layers(model, extractor, clips[0], lengths)
+        for item, frames in enumerate(counts):
+            expected = states[item, :frames].mean(dim=0)
+            np.testing.assert_allclose(pooled[LAYERS, item], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
@@ -232,7 +229,7 @@ def test_a_layer_the_file_does_not_have_is_refused(tmp_path, layer):
 @pytest.mark.parametrize("damage", [{"complete": False}, {"labels": 4}])
 def test_an_unfinished_file_is_named(tmp_path, damage):
     write_file(tmp_path / "e.h5", **damage)
-    with pytest.raises(ValueError, match=r"e\.h5 is not a complete embeddings file; delete it"):
+    with pytest.raises(ValueError, match=r"e\.h5 is not a complete embeddings file; .* delete it"):
         embeddings.count_layers(tmp_path / "e.h5")
 
 

@@ -2,47 +2,26 @@ import pytest
 import torch
 from convexprune import encoders
 from convexprune.pruning import prune
-from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
-from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
+from encoder_factory import LAYERS, make_encoder, make_feature_extractor
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2ForSequenceClassification,
+    WhisperForConditionalGeneration,
+    WhisperModel,
+)
 
 CLIPS = torch.randn(2, 3200, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat"])
+@pytest.mark.parametrize("stable", [False, True])
 @pytest.mark.parametrize("layers", range(LAYERS + 1))
 def test_the_last_hidden_state_is_the_full_models_at_that_layer(family, stable, layers):
     model = make_encoder(family, stable)
     expected = model(CLIPS, output_hidden_states=True).hidden_states[layers]
     if stable:
         expected = model.encoder.layer_norm(expected)
-    pruned = prune(model, layers)
-    assert torch.equal(pruned(CLIPS).last_hidden_state, expected)
-    assert encoders.count_layers(pruned) == pruned.config.num_hidden_layers == layers
-
-
-@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
-def test_the_given_model_is_untouched(family, stable):
-    model = make_encoder(family, stable)
-    before = model(CLIPS).last_hidden_state
-    pruned = prune(model, 1)
-    with torch.no_grad():
-        for weights in pruned.parameters():
-            weights.zero_()
-    assert torch.equal(model(CLIPS).last_hidden_state, before)
-    assert encoders.count_layers(model) == model.config.num_hidden_layers == LAYERS
-
-
-@pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)
-@pytest.mark.parametrize("layers", [0, 2])
-def test_a_classifier_is_pruned_below_its_head_and_reloads(tmp_path, family, stable, layers):
-    model = make_encoder(family, stable, head=True)
-    pruned = prune(model, layers)
-    states = prune(model.base_model, layers)(CLIPS).last_hidden_state
-    expected = model.classifier(model.projector(states).mean(dim=1))
-    torch.testing.assert_close(pruned(CLIPS).logits, expected)
-    encoders.save_folder(tmp_path, pruned, make_feature_extractor())
-    reloaded = type(model).from_pretrained(tmp_path)
-    assert torch.equal(reloaded(CLIPS).logits, pruned(CLIPS).logits)
+    assert torch.equal(prune(model, layers)(CLIPS).last_hidden_state, expected)
 
 
 @pytest.mark.parametrize("layers", [-1, LAYERS + 1])
@@ -51,26 +30,46 @@ def test_a_depth_the_model_does_not_have_is_refused(layers):
         prune(make_encoder(), layers)
 
 
-def test_a_head_over_all_layers_is_refused():
+def test_a_head_that_weighs_layers_keeps_the_weights_of_those_left(tmp_path):
+    model = make_encoder(head=True, use_weighted_layer_sum=True)
+    pruned = prune(model, 1)
+    assert torch.equal(pruned.layer_weights, model.layer_weights[:2])
+    assert len(model.layer_weights) == LAYERS + 1
+    encoders.save_folder(tmp_path, pruned, make_feature_extractor())
+    assert torch.equal(type(model).from_pretrained(tmp_path)(CLIPS).logits, pruned(CLIPS).logits)
     with pytest.raises(ValueError, match="use_weighted_layer_sum"):
-        prune(make_encoder(head=True, use_weighted_layer_sum=True), 1)
+        prune(model, 0)
+
+
+@pytest.mark.parametrize("head", [WhisperModel, WhisperForConditionalGeneration])
+def test_whisper_is_pruned_below_its_decoder(head):
+    model = head(make_encoder("whisper").config)
+    pruned = prune(model, 1)
+    assert (pruned.config.encoder_layers, pruned.config.decoder_layers) == (1, 1)
+    assert len(pruned.get_encoder().layers) == 1
 
 
 @pytest.mark.parametrize(
-    ("full", "kept", "labels", "reduction"),
-    [(12, 9, 35, 22.48), (24, 16, 35, 31.92), (12, 3, 388, 67.38), (24, 5, 388, 75.78)],
+    ("full", "stable", "kept", "labels", "reductions"),
+    [
+        (12, False, 9, 35, [22.48]),
+        (12, False, 3, 388, [67.38]),
+        *((24, stable, 16, 35, [31.91, 31.92]) for stable in (False, True)),
+        *((24, stable, 5, 388, [75.78, 75.79]) for stable in (False, True)),
+    ],
 )
-def test_layers_kept_give_the_papers_parameter_reductions(full, kept, labels, reduction):
+def test_layers_kept_give_the_papers_parameter_reductions(full, stable, kept, labels, reductions):
+    """wav2vec2-large and -lv60 (stable) differ in the last digit."""
     large = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}
     config = Wav2Vec2Config(
         num_hidden_layers=full,
         num_labels=labels,
-        do_stable_layer_norm=full == 24,
-        feat_extract_norm="layer" if full == 24 else "group",
-        conv_bias=full == 24,
+        do_stable_layer_norm=stable,
+        feat_extract_norm="layer" if stable else "group",
+        conv_bias=stable,
         **(large if full == 24 else {}),
     )
     with torch.device("meta"):
         model = Wav2Vec2ForSequenceClassification(config)
     remaining = prune(model, kept).num_parameters() / model.num_parameters()
-    assert 100 * (1 - remaining) == pytest.approx(reduction, abs=0.01)
+    assert round(100 * (1 - remaining), 2) in reductions

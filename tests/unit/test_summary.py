@@ -1,7 +1,6 @@
 """The summary says what the tables say, in Markdown that keeps its columns under each other."""
 
 import pandas as pd
-from convexprune.corpus import ITEM_COLUMNS
 from convexprune.summary import aligned, summarise
 
 TABLE1 = """\
@@ -43,9 +42,6 @@ def inputs(**changes):
             "chance",
         ],
     )
-    words = pd.DataFrame(
-        [(f"{n}", 0, 1, label, "ann", split) for n, (label, split) in enumerate(LABELS)], columns=ITEM_COLUMNS
-    )
     return {
         "title": "results/mine",
         "corpus": "table",
@@ -54,7 +50,7 @@ def inputs(**changes):
         "plan": plan,
         "table1": TABLE1,
         "convexity": convexity,
-        "datasets": {"words": words},
+        "data": "# The data\n\n| dataset |\n",
         "failures": None,
         "provenance": {
             "tiny": {
@@ -68,9 +64,6 @@ def inputs(**changes):
         "metrics": [{"versions": {"torch": "2"}, "device": "cpu", "threads": 1}] * 2,
         "figures": ["figures/figure1.png"],
     } | changes
-
-
-LABELS = [("yes", "train"), ("yes", "train"), ("no", "train"), ("yes", "validation"), ("no", "test")]
 
 
 def row(text, start):
@@ -93,21 +86,6 @@ def test_the_best_layer_is_of_one_or_more_and_of_the_mean_asked_for():
     assert by_class == [*cells, "0.300 ± 0.020", "0.400 ± 0.020 (1)", "0.200 ± 0.020"]
 
 
-def test_datasets_are_counted_by_split():
-    assert row(summarise(**inputs()), "words ") == [
-        "words",
-        "2",
-        "1",
-        "3",
-        "1",
-        "1",
-        "validation",
-    ]
-    unknown = inputs()
-    unknown["datasets"]["words"]["speaker"] = ""
-    assert row(summarise(**unknown), "words ")[2] == "unknown"
-
-
 def test_what_was_left_out_is_said():
     text = summarise(**inputs(failures=pd.DataFrame({"item": ["a", "b"]})))
     assert "- speakers: not in this config" in text
@@ -120,6 +98,7 @@ def test_headings_nest_and_models_and_versions_are_named():
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings[0] == "# results/mine"
     assert [heading for heading in headings if heading.count("#") == 1] == headings[:1]
+    assert "## The data" in headings and "measured on words (validation)" in text
     assert "## Table 1. Full" in headings and "### Word classification" in headings
     assert "- a note # with a sign" in text
     assert row(text, "tiny  | hub")[1:] == ["hub", "some/tiny", "0123456789ab", "unknown", "fedcba987654"]

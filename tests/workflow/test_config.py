@@ -26,7 +26,7 @@ def test_dry_run_plans_the_whole_paper(workflow):
     # 7 models: full and pruned for 2 tasks = 28 runs; the sweep of 4 base models adds 8 - 2 points each.
     assert counts["finetune"] == 28 + 4 * 6
     assert counts["embed"] == counts["score_convexity"] == 7 * 3 * 3
-    assert counts["time_inference"] == 7 * 2
+    assert counts["time_inference"] == counts["export_model"] == 7 * 2
     assert counts["download_model"] == 7
     assert counts["download_archive"] == 2
     assert counts["total"] == sum(counts.values()) - counts["total"]

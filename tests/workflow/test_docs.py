@@ -6,6 +6,7 @@ noise. `make install` finds the environment that runs the tests. The commands an
 pages, unchanged.
 """
 
+import json
 import os
 import re
 import shutil
@@ -125,8 +126,11 @@ def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader)
     results = reader.folder / "results/recordings"
     plan = pd.read_csv(results / "plan.csv").iloc[0]
     assert plan.model == "wav2vec2-base" and 1 <= plan.layers <= 12
-    model = results / f"finetuned/wav2vec2-base/words/{plan.layers}/0/model.safetensors"
-    assert model.exists()
+    pruned = json.loads((results / "exported/wav2vec2-base/words/config.json").read_text())
+    assert pruned["num_hidden_layers"] == plan.layers
+    assert (
+        json.loads((reader.folder / "pruned/wav2vec2-base/config.json").read_text())["num_hidden_layers"] == 9
+    )
     assert (results / "report.html").stat().st_size > 100_000
 
 

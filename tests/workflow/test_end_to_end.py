@@ -5,8 +5,11 @@ import shutil
 
 import browser
 import h5py
+import onnxruntime
 import pandas as pd
 import pytest
+from convexprune import corpus
+from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
 
@@ -83,6 +86,26 @@ def test_embeddings_are_complete_and_named(finished):
         assert file.attrs["complete"]
         assert file["hidden_states"].shape[0] == 3
         assert file["hidden_states"].shape[1] == len(file["labels"])
+
+
+def test_exported_models_are_the_pruned_ones_and_label_as_they_did(finished):
+    results = finished.directory / RESULTS
+    plan = read(finished, "plan.csv").set_index(["model", "task"]).layers
+    for (model, task), layers in plan.items():
+        folder = results / f"exported/{model}/{task}"
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert (metrics["model"], metrics["task"], metrics["layers"]) == (model, task, layers)
+        assert f"{layers} of 2 transformer layers" in (folder / "README.md").read_text()
+        extractor = AutoFeatureExtractor.from_pretrained(folder)
+        session = onnxruntime.InferenceSession(folder / "model.onnx")
+        names = json.loads((folder / "config.json").read_text())["id2label"]
+        predictions = read(finished, f"finetuned/{model}/{task}/{layers}/0/predictions.csv").set_index("item")
+        items = corpus.read_dataset(results / f"datasets/{task}.csv").query("split == 'test'")
+        clips = corpus.read_clips(results / "corpus/corpus.h5", items.start, items.end)
+        inputs = extractor(list(clips), sampling_rate=16000, return_tensors="np")
+        [logits] = session.run(["logits"], {"input_values": inputs["input_values"]})
+        found = [names[str(index)] for index in logits.argmax(axis=1)]
+        assert found == predictions.predicted[items.item].astype(str).tolist()
 
 
 def test_figures_are_drawn(finished):

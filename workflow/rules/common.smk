@@ -22,6 +22,21 @@ def check(condition, message):
         raise WorkflowError(f"Config: {message}")
 
 
+def get_archives():
+    """Source (URL or local file), size and SHA-256 of each archive of Speech Commands, if these are the corpus."""
+    archives = dict(config["corpus"].get("speech_commands", {}))
+    mirror = archives.pop("mirror", None)
+    return {
+        name: {
+            "source": archive["path"]
+            or (f"{mirror.rstrip('/')}/{name}.tar.gz" if mirror else archive["url"]),
+            "size": archive["size"],
+            "sha256": archive["sha256"],
+        }
+        for name, archive in archives.items()
+    }
+
+
 def check_config():
     """What a schema cannot express: keys that refer to each other."""
     sources = {"speech_commands", "synthetic", "table"} & set(config["corpus"])
@@ -29,6 +44,20 @@ def check_config():
         len(sources) == 1,
         f"corpus: give one of speech_commands, synthetic, table; found {sorted(sources)}",
     )
+    for name, archive in get_archives().items():
+        check(
+            archive["source"],
+            f"corpus.speech_commands.{name}: give its url or path, or a mirror for both archives",
+        )
+        path = Path(config["pathvars"].get("resources", "resources"), f"speech_commands/{name}.tar.gz")
+        record = Path(f"{path}.sha256")
+        if archive["sha256"] and path.exists() and record.exists():
+            recorded = record.read_text().split()[0]
+            check(
+                recorded == archive["sha256"].lower(),
+                f"corpus.speech_commands.{name}.sha256 is {archive['sha256']}, but {path}, which is there, has "
+                f"{recorded}: correct the one or delete the other",
+            )
     for name, model in MODELS.items():
         keys = {"hub": {"id", "revision"}, "path": {"path"}, "pretrain": {"pretrain"}}
         found = {"id", "revision", "path", "pretrain"} & set(model)
@@ -87,15 +116,29 @@ def library(*modules):
     return [f"workflow/scripts/convexprune/{module}.py" for module in modules]
 
 
+def get_archive(name):
+    """An archive of Speech Commands. A downloaded one is `ancient`: its SHA-256 says that it is still the same."""
+    if "synthetic" in config["corpus"]:
+        return f"<results>/synthetic/{name}.tar.gz"
+    return ancient(f"<resources>/speech_commands/{name}.tar.gz")
+
+
+def get_summarised():
+    """The tables that the summary counts, by name: the datasets, and all aligned phones, rare ones too."""
+    phones = {"phones": "<results>/alignment/phones.csv"} if "phonemes" in DATASETS else {}
+    return {name: f"<results>/datasets/{name}.csv" for name in DATASETS} | phones
+
+
 def models_from(source):
     """Wildcard constraint: the models of one source."""
     return "|".join(re.escape(name) for name in MODELS if MODELS[name]["source"] == source) or "(?!)"
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights."""
+    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
     folder = Path(MODELS[wildcards.model]["path"])
-    weights = [folder / name for name in ("model.safetensors", "pytorch_model.bin")]
+    names = ["model.safetensors", "pytorch_model.bin"]
+    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
     found = next((path for path in weights if path.exists()), weights[0])
     return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
 
@@ -198,6 +241,12 @@ def get_finetuning_settings(wildcards):
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_pruned(wildcards):
+    """The folder of the pruned model, first seed."""
+    layers = get_layers(wildcards.model, wildcards.task)
+    return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}"
 
 
 def get_full_weights(wildcards):

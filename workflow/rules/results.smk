@@ -3,11 +3,12 @@
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
-# Tables that the report shows, with their category and title. Each has a caption of its name in report/.
+# Tables that the report shows, by the name of their caption in report/: file, category, title.
 SHOWN = {
-    "table1": ("Table 1", "Full against pruned models"),
-    "plan": ("Plan", "Layers kept, and why"),
-    "convexity": ("Convexity", "Convexity by model, state, dataset and layers"),
+    "table1": ("table1", "Table 1", "Full against pruned models"),
+    "plan": ("plan", "Plan", "Layers kept, and why"),
+    "convexity": ("convexity", "Convexity", "Convexity by model, state, dataset and layers"),
+    "counts": ("datasets/summary", "Data", "Files, classes, speakers and durations"),
 }
 
 
@@ -91,11 +92,11 @@ rule draw_figure2:
 
 rule write_summary:
     input:
-        code=library("summary", "pages", "corpus"),
+        code=library("summary", "pages"),
         plan="<results>/plan.csv",
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",
-        datasets=expand("<results>/datasets/{dataset}.csv", dataset=DATASETS),
+        data="<results>/datasets/summary.md",
         failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
         provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
         metrics=[
@@ -130,23 +131,23 @@ rule write_summary:
         "../scripts/write_summary.py"
 
 
-for table, (category, title) in SHOWN.items():
+for shown, (table, category, title) in SHOWN.items():
 
     rule:
         name:
-            f"show_{table}"
+            f"show_{shown}"
         input:
             code=library("pages"),
             table=f"<results>/{table}.csv",
         output:
             page=report(
-                f"<results>/pages/{table}.html",
-                caption=f"../report/{table}.rst",
+                f"<results>/pages/{shown}.html",
+                caption=f"../report/{shown}.rst",
                 category=category,
                 labels={"table": title},
             ),
         log:
-            f"<results>/logs/show_table/{table}.log",
+            f"<results>/logs/show_table/{shown}.log",
         localrule: True
         conda:
             "../../envs/results.yaml"

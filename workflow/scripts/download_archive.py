@@ -1,11 +1,11 @@
-"""Download one archive of Speech Commands."""
+"""Fetch one archive of Speech Commands."""
 
 from convexprune import downloads, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    downloads.download_archive(path=smk.output.archive, **smk.params.settings)
+    downloads.fetch_archive(smk.output.archive, **smk.params.settings)
 
 
 if "snakemake" in globals():

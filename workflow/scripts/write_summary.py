@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from convexprune import corpus, pages, provenance, summary
+from convexprune import pages, provenance, summary
 
 
 def main(smk):
@@ -16,8 +16,8 @@ def main(smk):
         plan=pd.read_csv(smk.input.plan),
         table1=Path(smk.input.table1).read_text(),
         convexity=pd.read_csv(smk.input.convexity),
-        datasets={Path(path).stem: corpus.read_dataset(path) for path in smk.input.datasets},
-        failures=corpus.read_csv(smk.input.failures[0]) if smk.input.failures else None,
+        data=Path(smk.input.data).read_text(),
+        failures=pd.read_csv(smk.input.failures[0]) if smk.input.failures else None,
         provenance={
             Path(path).parent.name: json.loads(Path(path).read_text()) for path in smk.input.provenance
         },

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
     add_init(commands)
+    add_prune(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # torch names a missing device by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
 
@@ -69,7 +71,35 @@ def run_convexity(options: argparse.Namespace) -> None:
         threads=options.threads,
         device=options.device,
     )
-    print(as_json(result) if options.json else as_text(result))
+    print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
+
+
+def add_prune(commands: argparse._SubParsersAction) -> None:
+    """The command `prune`: drop the last transformer layers of a model."""
+    command = commands.add_parser(
+        "prune",
+        help="keep the first transformer layers of a speech model",
+        description="Keep the first transformer layers of a speech encoder or audio classifier and write a "
+        "Hugging Face folder. A classifier keeps its head and labels; other heads (CTC, pretraining) and "
+        "Whisper's decoder are left out. Layers are counted as kept: the paper's layer 8 is --layers 9.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
+    command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
+    command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
+    command.add_argument("--revision", default="main", help="of a model of the hub (main)")
+    command.set_defaults(run=run_prune)
+
+
+def run_prune(options: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    from convexprune import exporting
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
+    parameters = f"{pruned.num_parameters():,} parameters"
+    print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
 
 
 def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +111,8 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
             )
         points, own_labels = embeddings.read_layer(path, layer)
         return points, own_labels if labels is None else read_array(labels, "labels")
+    if layer is not None:
+        raise ValueError(f"--layer chooses a layer of an embeddings file (.h5): {path} is none")
     if labels is None and path.suffix != ".npz":
         raise ValueError(f"{path} holds no labels: give a file of labels too")
     return read_array(path, "representations"), read_array(labels or path, "labels")
@@ -88,7 +120,10 @@ def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.
 
 def read_array(path: Path, name: str) -> np.ndarray:
     """The array in a .npy file, or the one called `name` in a .npz file."""
-    content = np.load(path)
+    try:
+        content = np.load(path)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a .npy or .npz file of numbers or text ({error})") from error
     if isinstance(content, np.ndarray):
         return content
     if name not in content:
@@ -103,10 +138,10 @@ def as_json(result: Convexity) -> str:
         {"label": label} | entry | {"score": None if math.isnan(entry["score"]) else entry["score"]}
         for label, entry in numbers["per_class"].items()
     ]
-    return json.dumps(numbers, indent=2)
+    return json.dumps(numbers, indent=2, default=str)
 
 
-def as_text(result: Convexity) -> str:
+def as_text(result: Convexity, *, sampled: bool) -> str:
     lines = [
         f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
         f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
@@ -114,7 +149,7 @@ def as_text(result: Convexity) -> str:
         f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
         f"{result.n_unreachable} without a path",
     ]
-    if result.sampling_stderr > 0:
+    if sampled:
         lines.append(
             f"sampled: the scores from all sources are estimated to ± {result.sampling_stderr:.4f} and "
             f"± {result.class_sampling_stderr:.4f}"

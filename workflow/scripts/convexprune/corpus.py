@@ -25,6 +25,7 @@ COLUMNS = ["path", "word", "speaker", "split", "offset", "n_samples"]
 ITEM_COLUMNS = ["item", "start", "end", "label", "speaker", "split"]  # of a dataset: spans of the corpus
 SILENCE = "_silence_"  # the word of the test archive's clips without speech
 CHUNK_SAMPLES = 16_384
+BUFFER_SAMPLES = 128 * CHUNK_SAMPLES  # written at once: HDF5 takes long over small pieces
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +41,25 @@ class CorpusWriter:
         self.samples.attrs["sampling_rate"] = SAMPLING_RATE
         self.digest = hashlib.sha256()
         self.rows: list[dict] = []
+        self.end = 0
+        self.buffer: list[np.ndarray] = []
 
     def add(self, path: str, word: str, speaker: str, split: str, samples: np.ndarray) -> None:
         """Append `samples` (int16, 16 kHz, any length)."""
-        offset = len(self.samples)
-        self.samples.resize((offset + len(samples),))
-        self.samples[offset:] = samples
-        self.digest.update(samples.astype("<i2").tobytes())
-        self.rows.append(dict(zip(COLUMNS, (path, word, speaker, split, offset, len(samples)), strict=True)))
+        row = (path, word, speaker, split, self.end, len(samples))
+        self.rows.append(dict(zip(COLUMNS, row, strict=True)))
+        self.end += len(samples)
+        self.buffer.append(samples)
+        if self.end - len(self.samples) >= BUFFER_SAMPLES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was added to the file."""
+        samples = np.concatenate([*self.buffer, np.zeros(0, np.int16)])
+        self.buffer.clear()
+        self.digest.update(samples.astype("<i2", copy=False))
+        self.samples.resize((self.end,))
+        self.samples[self.end - len(samples) :] = samples
 
 
 @contextmanager
@@ -61,6 +73,7 @@ def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -
         with h5py.File(temporary, "w") as file:
             writer = CorpusWriter(file)
             yield writer
+            writer.flush()
             writer.samples.attrs["complete"] = True
         table = pd.DataFrame(writer.rows, columns=COLUMNS)
         provenance.write_csv(table_path, table)

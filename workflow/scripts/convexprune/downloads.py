@@ -1,62 +1,286 @@
-"""Downloads of archives: checked, retried, and under their final name only when whole."""
+"""Archives from the web or a local folder: resumed, retried, checked, whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
+import email.utils
+import errno
+import fcntl
 import http.client
+import json
 import logging
+import os
+import random
+import re
+import ssl
 import time
+import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from convexprune import provenance
+from convexprune import __version__, provenance
 
-WAITS = (1, 5, 30, 120)  # seconds after each failed attempt
+ATTEMPTS = 20  # in a row that bring nothing new; with the waits between them about an hour
+LONGEST_WAIT = 300  # seconds
+LONGEST_RETRY_AFTER = 3600  # seconds that a server may ask us to wait
+TIMEOUT = 60  # seconds without a byte
+BLOCK = 1 << 18
+REPORT_EVERY = 30  # seconds, where there is no terminal for a progress bar
+NO_USE_TO_RETRY = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # the disk, not the net
 
 logger = logging.getLogger(__name__)
 
 
-def download_archive(url: str, path: Path, sha256: str | None) -> None:
-    """Download `url` to `path`, which appears when it is complete; try again where that can help.
+def fetch_archive(path: Path, source: str, size: int | None, sha256: str | None) -> None:
+    """Bring the archive at `source`, a URL or a local file, to `path`, which appears when it is whole.
 
-    Raises ValueError if the server refuses or the content's SHA-256 is not `sha256`. Without a `sha256` to
-    compare with, the one found is recorded in `{path}.sha256`. Raises ConnectionError when it gives up.
+    Bytes are kept in `.{name}.part` beside it, also when the process is killed: the next call goes on there.
+    The SHA-256 must be `sha256` or, without one, what the first download recorded in `{path}.sha256`.
+
+    Raises ValueError if the server refuses, or size (bytes) or SHA-256 differ; ConnectionError after many
+    attempts without a new byte. What came is thrown away only if it is wrong.
     """
-    with provenance.atomic(path) as temporary:
-        for wait in (*WAITS, None):
-            try:
-                found = _download(url, temporary)
-                break
-            except (OSError, http.client.HTTPException) as error:
-                status = getattr(error, "code", 500)
-                if status < 500 and status not in (408, 429):
-                    raise ValueError(f"{url}: {error}; check the corpus' url in the config") from error
-                if wait is None:
-                    attempts = len(WAITS) + 1
-                    raise ConnectionError(
-                        f"{url}: not downloaded in {attempts} attempts ({error})"
-                    ) from error
-                logger.warning("%s: %s; trying again in %g s", url, error, wait)
-                time.sleep(wait)
-        if sha256 is None:
-            Path(f"{path}.sha256").write_text(f"{found}  {Path(path).name}\n")
-        elif found != sha256.lower():
-            raise ValueError(f"{url}: SHA-256 is {found}, not {sha256} as the config says")
-    logger.info("%s: SHA-256 %s", url, found)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    expected = sha256.lower() if sha256 else provenance.read_sum(path)
+    told_by = "the config" if sha256 else f"the record of an earlier download, {path}.sha256,"
+    partial = path.with_name(f".{path.name}.part")
+    with open_alone(partial) as file:
+        in_one_go = bring(file, partial, source, size)
+        found = provenance.fingerprint(partial)
+        if expected not in (None, found) and not in_one_go:
+            logger.warning("%s: pieced together its SHA-256 is %s: once more from the start", source, found)
+            begin_anew(file, partial)
+            bring(file, partial, source, size)
+            found = provenance.fingerprint(partial)
+        if expected not in (None, found):
+            discard(partial)
+            raise ValueError(
+                f"{path.name} from {source}: its SHA-256 is {found}, not {expected} as {told_by} says"
+            )
+        provenance.write_sum(path, found)
+        os.replace(partial, path)
+        state_path(partial).unlink(missing_ok=True)
+    logger.info("%s: %d bytes, SHA-256 %s", path, path.stat().st_size, found)
 
 
-def _download(url: str, path: Path) -> str:
-    """Stream `url` to `path` once; return the SHA-256 of what came."""
+@contextmanager
+def open_alone(partial: Path) -> Iterator[BinaryIO]:
+    """`partial`, made if need be, open for writing without a buffer, by nobody else at the same time."""
+    with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking it, its owner may have finished and renamed it.
+            alone = partial.exists() and os.path.samestat(partial.stat(), os.fstat(file.fileno()))
+        except BlockingIOError:
+            alone = False
+        except OSError as error:  # some network file systems have no locks
+            logger.warning("%s cannot be locked (%s): let no other run download it", partial, error)
+            alone = True
+        if not alone:
+            raise ValueError(f"{partial}: another process is downloading it; run again when it has ended")
+        yield file
+
+
+def bring(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
+    """Fill `file` from `source`; return whether all of it came in one go. Its size is checked."""
+    fill = download if re.match("https?://", source) else copy
+    in_one_go = fill(file, partial, source, size)
+    found = file.seek(0, os.SEEK_END)
+    if size not in (None, found):
+        discard(partial)
+        raise ValueError(f"{source}: {found} bytes, not {size} as the config says")
+    return in_one_go
+
+
+def copy(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
+    """Fill `file` from the local file `source`, in one go."""
+    if not Path(source).is_file():
+        raise ValueError(f"{source}: there is no such file; the config names it as the archive's place")
+    begin_anew(file, partial)
+    with open(source, "rb") as original:
+        while block := original.read(BLOCK):
+            write(file, block)
+    return True
+
+
+def write(file: BinaryIO, block: bytes) -> None:
+    """Write all of `block`: without a buffer a single write may be a short one."""
+    view = memoryview(block)
+    while view:
+        view = view[file.write(view) :]
+
+
+# From the web. Beside `.{name}.part` a small file says of which version of what it is a part.
+
+
+def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
+    """Fill `file` from `url`, in as many attempts as it takes while they bring something new."""
+    furthest, failures = file.seek(0, os.SEEK_END) if read_state(partial, url) else 0, 0
+    while True:
+        try:
+            return receive(file, partial, url, size)
+        except (OSError, http.client.HTTPException) as error:
+            if reason := why_not_retry(error):
+                raise ValueError(f"{url}: {error}; {reason}") from error
+            reached = file.seek(0, os.SEEK_END)
+            failures = 0 if reached > furthest else failures + 1
+            furthest = max(furthest, reached)
+            if failures == ATTEMPTS:
+                raise ConnectionError(
+                    f"{url}: nothing new in {ATTEMPTS} attempts ({error}); {furthest} bytes are kept, "
+                    "run again to go on there"
+                ) from error
+            wait = wait_before(failures, error)
+            logger.warning("%s: %s; has %d bytes, goes on in %.0f s", url, error, reached, wait)
+            time.sleep(wait)
+
+
+def receive(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
+    """One request for what is missing in `file`; return whether it brought the whole.
+
+    Raises OSError or HTTPException if not all came; what did is in `file`. A server that has another version
+    by now, or that cannot send parts, sends the whole: then the file is begun anew.
+    """
+    state = read_state(partial, url)
+    have = file.seek(0, os.SEEK_END) if state else 0
+    if have and have == state["total"]:
+        return False
+    try:
+        response = request(url, have, state.get("validator"))
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing from there on: complete, or part of something else
+            error.close()
+            if error.headers.get("Content-Range") == f"bytes */{have}":
+                return False
+            begin_anew(file, partial)
+            raise ConnectionError("what came before is no part of what the server has now") from error
+        raise
+    with response:
+        validator, total = find_validator(response), find_total(response)
+        if size is not None and total not in (None, size):
+            raise ValueError(f"{url}: the server has {total} bytes, not {size} as the config says")
+        if response.status == 206:
+            if not continues(response, have, state, validator, total):
+                begin_anew(file, partial)
+                raise ConnectionError("the server sent another part than was asked for")
+        else:
+            have = 0
+            begin_anew(file, partial)
+            provenance.write_json(state_path(partial), {"url": url, "validator": validator, "total": total})
+        save(response, file, have, size if total is None else total)
+    return have == 0
+
+
+def request(url: str, have: int, validator: str | None) -> http.client.HTTPResponse:
+    """Ask for `url` from byte `have` on; for the whole if it is not the version of `validator` any more."""
+    headers = {"User-Agent": f"convexprune/{__version__}"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        if validator:
+            headers["If-Range"] = validator
+    # A new opener each time: it reads the proxies from the environment.
+    return urllib.request.build_opener().open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+
+
+def save(response: http.client.HTTPResponse, file: BinaryIO, have: int, total: int | None) -> None:
+    """Write what comes behind the first `have` bytes of `file`, and how far it is."""
     from tqdm import tqdm
 
-    digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=60) as response, open(path, "wb") as file:
-        expected = int(response.headers.get("Content-Length", 0))
-        with tqdm(total=expected or None, unit="B", unit_scale=True, mininterval=5) as progress:
-            while block := response.read(1 << 20):
-                file.write(block)
-                digest.update(block)
-                progress.update(len(block))
-        if expected and file.tell() != expected:
-            raise ConnectionError(f"{file.tell()} of {expected} bytes came")
-    return digest.hexdigest()
+    file.seek(have)
+    told = time.monotonic()
+    # Without a terminal the bar disables itself.
+    with tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar:
+        while have != total and (block := response.read1(BLOCK)):
+            have += len(block)
+            write(file, block)
+            bar.update(len(block))
+            if total is not None and have > total:
+                raise ValueError(f"{response.url}: more than the {total} bytes that were promised come")
+            if bar.disable and time.monotonic() - told > REPORT_EVERY:
+                told = time.monotonic()
+                share = f" of {total / 1e6:.0f} MB ({have / total:.0%})" if total else " MB"
+                logger.info("%.0f%s", have / 1e6, share)
+    if total is not None and have < total:
+        raise ConnectionError(f"{have} of {total} bytes came")
+
+
+def continues(response, have: int, state: dict, validator: str | None, total: int | None) -> bool:
+    """Whether a partial answer goes on at byte `have` of the version that `state` describes."""
+    return (
+        response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        and (state["total"] is None or total in (None, state["total"]))
+        and validator in (None, state["validator"])
+    )
+
+
+def find_total(response) -> int | None:
+    """Size of the whole file, as far as the answer tells."""
+    if response.status == 206:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        total = response.headers.get("Content-Length", "")
+    return int(total) if total.isascii() and total.isdigit() else None
+
+
+def find_validator(response) -> str | None:
+    """What names the version of the file: a strong ETag, or else when it was modified."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def why_not_retry(error: Exception) -> str | None:
+    """The remedy, if it is of no use to try again after `error`."""
+    status = getattr(error, "code", None)
+    if status is not None and status < 500 and status not in (408, 416, 425, 429):
+        return "check the archive's url or the mirror in the config"
+    if isinstance(error, http.client.InvalidURL):
+        return "check the archive's url or the mirror in the config"
+    if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+        return "the server's certificate is not trusted here"
+    if getattr(error, "errno", None) in NO_USE_TO_RETRY:
+        return "what came is kept: run again when the disk can take the rest"
+    return None
+
+
+def wait_before(failures: int, error: Exception) -> float:
+    """Seconds until the next attempt: doubling, with jitter; longer if the server says so (Retry-After)."""
+    wait = min(2.0 ** (failures - 1), LONGEST_WAIT) * random.uniform(0.75, 1.25)
+    asked = getattr(error, "headers", None) and error.headers.get("Retry-After")
+    return max(wait, min(parse_retry_after(asked), LONGEST_RETRY_AFTER)) if asked else wait
+
+
+def parse_retry_after(value: str) -> float:
+    """Seconds, from either form of the header: a number, or a date. 0 if it is neither."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return 0.0
+
+
+def state_path(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.json")
+
+
+def read_state(partial: Path, url: str) -> dict:
+    """`url`, `validator` and `total` (bytes) of what `partial` is a part of; empty if it is none of `url`."""
+    try:
+        state = json.loads(state_path(partial).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return state if state["url"] == url else {}
+
+
+def begin_anew(file: BinaryIO, partial: Path) -> None:
+    state_path(partial).unlink(missing_ok=True)
+    file.seek(0)
+    file.truncate()
+
+
+def discard(partial: Path) -> None:
+    partial.unlink(missing_ok=True)
+    state_path(partial).unlink(missing_ok=True)

@@ -21,12 +21,15 @@ def open_embeddings(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
         file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise ValueError(
-            f"{path} cannot be read as an embeddings file ({error}); delete it and run again"
+            f"{path} cannot be read as an embeddings file ({error}); if the workflow wrote it, "
+            "delete it and run again"
         ) from error
     with file:
         complete = bool(file.attrs.get("complete", False)) and {"hidden_states", "labels"} <= set(file)
         if not complete or file["hidden_states"].shape[1:2] != file["labels"].shape:
-            raise ValueError(f"{path} is not a complete embeddings file; delete it and run again")
+            raise ValueError(
+                f"{path} is not a complete embeddings file; if the workflow wrote it, delete it and run again"
+            )
         yield file
 
 
@@ -37,9 +40,13 @@ def count_layers(path: str | os.PathLike[str]) -> int:
 
 
 def read_layer(path: str | os.PathLike[str], layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (N, D), float32, at hidden state `layer` (0..L) and the items' labels (N,), strings."""
+    """Embeddings (N, D), float32, at hidden state `layer` (0..L) and the items' labels (N,), strings
+    (numbers in a file from elsewhere)."""
     with open_embeddings(path) as file:
         hidden_states = file["hidden_states"]
         if not 0 <= layer < len(hidden_states):
             raise ValueError(f"{path} has layers 0 to {len(hidden_states) - 1}, not {layer}")
-        return hidden_states[layer], file["labels"].asstr()[:].astype(str)
+        labels = file["labels"]
+        if h5py.check_string_dtype(labels.dtype) is None:
+            return hidden_states[layer], labels[:]
+        return hidden_states[layer], labels.asstr()[:].astype(str)

@@ -1,4 +1,4 @@
-"""Encoders as folders on disk: load, check, save, download, import.
+"""Encoders: the one contract for all architectures, and folders on disk (load, check, save).
 
 An encoder folder holds model.safetensors, config.json and preprocessor_config.json as Transformers
 writes them, and provenance.json. It always loads with AutoModel and AutoFeatureExtractor alone: code
@@ -8,36 +8,138 @@ that comes with a checkpoint is never run.
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from convexprune import provenance
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, SequenceFeatureExtractor
+    from torch import Tensor
+    from torch.nn import Module, ModuleList
+    from transformers import PreTrainedConfig, PreTrainedModel, SequenceFeatureExtractor
 
-# The families whose layout `encoder.layers` is tested here, base and large (stable layer norm).
-FAMILIES = ("wav2vec2", "hubert", "wavlm")
-# Checkpoints may lack the mask vector: it serves training alone and starts at random.
-OPTIONAL_WEIGHTS = {"masked_spec_embed"}
+# What is loaded comes from the folder alone, and none of its code is run.
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+# Checkpoints may lack the mask vector (it serves training alone and starts at random) and Whisper's head.
+OPTIONAL_WEIGHTS = ("masked_spec_embed", "projector.", "classifier.")
+
+
+class Frames(NamedTuple):
+    """Where the frames of a clip are, in samples."""
+
+    step: int  # from one frame to the next
+    first: float  # the middle of what the first frame sees
+
+
+def frames_of_convolutions(config: PreTrainedConfig) -> Frames:
+    """Frames behind convolutions on the waveform, and SEW's pooling of every few of them."""
+    squeeze = getattr(config, "squeeze_factor", 1)
+    field = step = 1
+    for kernel, stride in zip([*config.conv_kernel, squeeze], [*config.conv_stride, squeeze], strict=True):
+        field += (kernel - 1) * step
+        step *= stride
+    return Frames(step, (field - 1) / 2)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where an architecture keeps its parts: paths of attributes from its bare encoder.
+
+    The defaults are those of wav2vec 2.0, which most architectures follow. `norm` comes before the layers in
+    post-norm models (base) and after them in stable-layer-norm models (large); either way it is no layer.
+    """
+
+    front_end: tuple[str, ...] = ("feature_extractor",)  # convolutions
+    positions: tuple[str, ...] = ("encoder.pos_conv_embed",)
+    layers: str = "encoder.layers"
+    norm: tuple[str, ...] = ("encoder.layer_norm",)
+    frames: Callable[[PreTrainedConfig], Frames] = frames_of_convolutions
+    layerdrop: str = "layerdrop"  # its key in the config
+
+
+STANDARD = Layout()
+
+
+# What is not listed must have the standard layout. WavLM's relative positions are part of its first layer.
+LAYOUTS = {
+    # The front end is the filter bank of the feature extractor, which has no weights: two windows of 25 ms,
+    # 10 ms apart, make a frame. Positions are in each layer, and so is the last norm.
+    "wav2vec2-bert": Layout(
+        front_end=(), positions=(), norm=(), frames=lambda config: Frames(320, (160 + 400 - 1) / 2)
+    ),
+    # Its spectra are centred on every 10 ms, of which every second makes a frame.
+    "whisper": Layout(
+        front_end=("conv1", "conv2"),
+        positions=("embed_positions",),
+        layers="layers",
+        norm=("layer_norm",),
+        frames=lambda config: Frames(320, 0.0),
+        layerdrop="encoder_layerdrop",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of an encoder, the same for every architecture, in the order in which they run."""
+
+    front_end: list[Module]  # convolutions; none where the feature extractor gives a filter bank
+    positions: list[Module]  # none where they are inside the layers
+    layers: ModuleList
+    norm: list[Module]  # outside the layers, before or after them
+    frames: Frames
 
 
 def base_encoder(model: PreTrainedModel) -> PreTrainedModel:
-    """The bare encoder in `model`: the model itself, or what its classification head sits on.
+    """The bare encoder in `model`: the model itself, what its head sits on, or Whisper's without decoder."""
+    base = model.base_model
+    return base.get_encoder() if model.config.model_type == "whisper" else base
 
-    Raises ValueError for a family that is not supported.
+
+def find_parts(model: PreTrainedModel) -> Parts:
+    """The parts of `model`, a bare encoder or one with a head.
+
+    Raises ValueError that names the missing parts for an architecture that is not laid out as known here.
     """
-    if model.config.model_type not in FAMILIES:
+    layout = LAYOUTS.get(model.config.model_type, STANDARD)
+    encoder = base_encoder(model)
+    missing = []
+
+    def find(path: str) -> Module | None:
+        try:
+            return attrgetter(path)(encoder)
+        except AttributeError:
+            missing.append(path)
+            return None
+
+    parts = Parts(
+        front_end=[find(path) for path in layout.front_end],
+        positions=[find(path) for path in layout.positions],
+        layers=find(layout.layers),
+        norm=[find(path) for path in layout.norm],
+        frames=None if missing else layout.frames(model.config),
+    )
+    if missing:
         raise ValueError(
-            f"{type(model).__name__} is a {model.config.model_type!r} model; supported: {', '.join(FAMILIES)}"
+            f"{type(model).__name__} (model type {model.config.model_type}) is not supported: it has no "
+            f"{', no '.join(missing)}. Supported are speech encoders laid out like wav2vec 2.0 "
+            f"(feature_extractor, encoder.pos_conv_embed, encoder.layers, encoder.layer_norm) and "
+            f"{', '.join(LAYOUTS)}"
         )
-    return model.base_model
+    return parts
 
 
 def count_layers(model: PreTrainedModel) -> int:
     """The number of transformer layers in `model`."""
-    return len(base_encoder(model).encoder.layers)
+    return len(find_parts(model).layers)
 
 
 def check_layers(model: PreTrainedModel, layers: int, name: str) -> None:
@@ -49,36 +151,94 @@ def check_layers(model: PreTrainedModel, layers: int, name: str) -> None:
         )
 
 
+def freeze_front_end(model: PreTrainedModel) -> None:
+    """Keep the convolutional front end of `model` as it is in training."""
+    for module in find_parts(model).front_end:
+        module.requires_grad_(False)
+
+
+def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> dict[str, Tensor]:
+    """What a model is called with: clips (B, samples) at 16 kHz, as its checkpoint's feature extractor asks.
+
+    {"input_values": (B, samples)} or {"input_features": (B, ...)}. No attention mask: clips come padded to
+    one length with zeros, which the paper's models see as silence.
+    """
+    name = feature_extractor.model_input_names[0]
+    prepared = feature_extractor(
+        list(clips),
+        sampling_rate=feature_extractor.sampling_rate,
+        return_attention_mask=False,
+        return_tensors="pt",
+    )
+    return {name: prepared[name]}
+
+
+@contextmanager
+def naming(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what Transformers says about a folder that it cannot load into one line that names the folder."""
+    try:
+        yield
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{folder} cannot be loaded as a speech model: {reason}") from error
+
+
 def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, SequenceFeatureExtractor]:
     """The bare encoder (float32, eval mode) and the feature extractor of a model folder.
 
-    A classification head in the folder is left out. Raises ValueError if the folder is not a supported
-    model or lacks some of the encoder's weights.
+    A head and Whisper's decoder are left out. Raises ValueError if the folder is not a supported model or
+    lacks some of the encoder's weights.
     """
-    from transformers import AutoFeatureExtractor, AutoModel
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
-    folder = Path(folder)
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        model, loading = AutoModel.from_pretrained(folder, dtype="float32", output_loading_info=True, **local)
-        feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **local)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} cannot be loaded as a speech model: {error}") from error
-    base_encoder(model)
-    missing = set(loading["missing_keys"]) - OPTIONAL_WEIGHTS
+    with naming(folder):
+        # The one class that holds Whisper's encoder without its decoder.
+        whisper = AutoConfig.from_pretrained(folder, **LOCAL).model_type == "whisper"
+        auto = AutoModelForAudioClassification if whisper else AutoModel
+        model, report = auto.from_pretrained(folder, dtype="float32", output_loading_info=True, **LOCAL)
+    find_parts(model)
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(OPTIONAL_WEIGHTS))
     if missing:
-        raise ValueError(f"{folder} lacks the weights {', '.join(sorted(missing))}")
-    return model.eval(), feature_extractor
+        raise ValueError(f"{folder} lacks the weights {', '.join(missing)}")
+    with naming(folder):
+        feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+    return base_encoder(model).eval(), feature_extractor
+
+
+def load_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedModel:
+    """The audio classifier (float32, eval mode) in a model folder, or a new head on the encoder in it.
+
+    `changes` are keys of the config as wav2vec 2.0 names them. A new head is drawn from torch's generator.
+    Raises ValueError if the folder is not a supported model.
+    """
+    from transformers import AutoConfig, AutoModelForAudioClassification
+
+    with naming(folder):
+        config = AutoConfig.from_pretrained(folder, **LOCAL)
+        for key, value in changes.items():
+            layout = LAYOUTS.get(config.model_type, STANDARD)
+            setattr(config, layout.layerdrop if key == "layerdrop" else key, value)
+        model = AutoModelForAudioClassification.from_pretrained(
+            folder, config=config, dtype="float32", **LOCAL
+        )
+    find_parts(model)
+    return model.eval()
 
 
 def save_folder(
     folder: str | os.PathLike[str], model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor
 ) -> None:
-    """Write model.safetensors, config.json and preprocessor_config.json into `folder`, each whole or not."""
+    """Write model.safetensors, config.json and preprocessor_config.json into `folder`, each whole or not.
+
+    Whisper's encoder without its decoder is written as the part of the whole model that it is, so that
+    AutoModelForAudioClassification finds it.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    alone = type(model).__name__ == "WhisperEncoder"
+    weights = {f"encoder.{name}": values for name, values in model.state_dict().items()} if alone else None
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        model.save_pretrained(temporary, max_shard_size="100GB")
+        model.save_pretrained(temporary, state_dict=weights, max_shard_size="100GB")
         feature_extractor.save_pretrained(temporary)
         for file in Path(temporary).iterdir():
             os.replace(file, folder / file.name)

@@ -32,15 +32,6 @@ def load_state(
     return model, feature_extractor
 
 
-def count_frames(model: PreTrainedModel, lengths: np.ndarray) -> np.ndarray:
-    """How many frames begin within the first `lengths` samples of a clip, at least one: (B,) to (B,).
-
-    A frame is a step of the feature encoder: 320 samples in the paper's models.
-    """
-    step = int(np.prod(model.config.conv_stride))
-    return np.maximum(1, -(-np.asarray(lengths) // step))
-
-
 def pool_layers(
     model: PreTrainedModel,
     feature_extractor: SequenceFeatureExtractor,
@@ -49,21 +40,24 @@ def pool_layers(
 ) -> np.ndarray:
     """Mean over frames of each hidden state: clips (B, samples) to float32 (L + 1, B, D).
 
-    Entry k is the raw output of layer k (0: the input of the first layer), without the final norm of
-    stable-layer-norm models. Clips come zero-padded; they are normalised as the checkpoint's feature
-    extractor asks and no attention mask is given (the paper's models see the padding as silence).
-    With `lengths` (B,), the samples of real signal in each clip, only frames that begin within it count.
+    Entry k is Transformers' hidden_states[k]: the raw output of layer k (0: the input of the first layer),
+    without the final norm of stable-layer-norm models. Whisper's last entry alone comes after its final
+    norm, as Transformers gives it. Clips come zero-padded; they are normalised as the checkpoint's feature
+    extractor asks and no attention mask is given (the paper's models see the padding as silence). Frames
+    count that begin within the clip, which leaves out what Whisper adds to make 30 s; with `lengths` (B,),
+    the samples of real signal in each clip, those that begin within it, at least one.
     """
     import torch
 
-    from convexprune import corpus
-
-    prepared = feature_extractor(list(clips), sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt")
+    inputs = encoders.prepare(feature_extractor, clips)
+    ends = np.full(len(clips), clips.shape[1]) if lengths is None else np.asarray(lengths)
+    step = encoders.find_parts(model).frames.step
     with torch.inference_mode():
-        states = model(prepared["input_values"].to(model.device), output_hidden_states=True).hidden_states
+        inputs = {name: values.to(model.device) for name, values in inputs.items()}
+        states = model(**inputs, output_hidden_states=True).hidden_states
         n_frames = states[0].shape[1]
-        counted = np.full(len(clips), n_frames) if lengths is None else count_frames(model, lengths)
-        weights = torch.arange(n_frames)[None, :] < torch.as_tensor(counted)[:, None]
+        counted = torch.as_tensor(np.clip(-(-ends // step), 1, n_frames))
+        weights = torch.arange(n_frames)[None, :] < counted[:, None]
         weights = (weights / weights.sum(dim=1, keepdim=True)).to(model.device)
         pooled = torch.stack([torch.einsum("btd,bt->bd", state, weights) for state in states])
     return pooled.float().cpu().numpy()

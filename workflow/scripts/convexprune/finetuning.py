@@ -52,8 +52,8 @@ class FineTuned:
 class Clips:
     """One split of a dataset as the Trainer reads it, a batch at a time.
 
-    Item i is {"input_values": float32 (16000,), "labels": int}: the clip, zero-padded to one second, then
-    normalised as the checkpoint's feature extractor asks. Nothing is read before it is asked for.
+    Item i is what `encoders.prepare` makes of the clip, zero-padded to one second, and its label: for the
+    paper's models {"input_values": float32 (16000,), "labels": int}. Nothing is read before it is asked for.
     """
 
     def __init__(
@@ -73,12 +73,10 @@ class Clips:
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
-        values = self.feature_extractor(
-            list(clips), sampling_rate=corpus.SAMPLING_RATE, return_attention_mask=False
-        )
+        [(name, values)] = encoders.prepare(self.feature_extractor, clips).items()
         return [
-            {"input_values": clip, "labels": int(label)}
-            for clip, label in zip(values["input_values"], self.labels[indices], strict=True)
+            {name: clip, "labels": int(label)}
+            for clip, label in zip(values, self.labels[indices], strict=True)
         ]
 
 
@@ -115,23 +113,18 @@ def build_classifier(
     The new head is drawn from torch's generator. Raises ValueError if the encoder does not have
     `settings["full_layers"]` layers.
     """
-    from transformers import AutoModelForAudioClassification
-
-    full = AutoModelForAudioClassification.from_pretrained(
+    full = encoders.load_classifier(
         encoder,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
         classifier_proj_size=settings["projector_size"],
         apply_spec_augment=settings["spec_augment"],
         layerdrop=settings["layerdrop"],
-        dtype="float32",
-        local_files_only=True,
-        trust_remote_code=False,
     )
     encoders.check_layers(full, settings["full_layers"], str(encoder))
     model = pruning.prune(full, layers)
     if settings["freeze_feature_encoder"]:
-        model.freeze_feature_encoder()
+        encoders.freeze_front_end(model)
     return model, full.num_parameters()
 
 

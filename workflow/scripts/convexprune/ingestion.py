@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 import math
 import os
-import posixpath
 import re
-import tarfile
-import zlib
+import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +17,11 @@ import pandas as pd
 import soundfile
 from scipy.signal import resample_poly
 
+from convexprune.archives import check_sum, read_members
 from convexprune.corpus import SAMPLING_RATE, SILENCE, SPLITS, CorpusWriter, read_csv, write_corpus
 
+PCM = 1  # the encoding of plain samples in a WAV header
+RATES = range(1_000, 768_001)  # Hz; resampling from what is far from these takes endless memory
 TABLE_COLUMNS = ["path", "word", "speaker", "split"]  # of a user's CSV; the last two are optional
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ def decode_audio(file: str | Path | io.BytesIO) -> np.ndarray:
         raise ValueError(f"not a readable audio file ({error.error_string})") from error
     if not len(samples):
         raise ValueError("holds no samples")
+    if rate not in RATES:
+        raise ValueError(f"claims {rate} samples a second")
     if not np.isfinite(samples).all():
         raise ValueError("holds samples that are not finite numbers")
     mono = samples.mean(axis=1)
@@ -50,51 +52,61 @@ def decode_audio(file: str | Path | io.BytesIO) -> np.ndarray:
 # The two archives of Speech Commands v0.02
 
 
-def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every file in a tar.gz, in one pass. Names are without a leading `./`.
-
-    Raises ValueError if the archive is damaged or cut short.
-    """
-    try:
-        # gzip rather than tarfile's own "r|gz": it checks the check sum, and notices a missing end.
-        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                archive.members.clear()  # else tarfile keeps every header
-                name = posixpath.normpath(member.name)
-                if member.isfile() and not posixpath.basename(name).startswith("."):
-                    yield name, archive.extractfile(member).read()
-            while stream.read(1 << 20):
-                pass
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(
-            f"{path} is not a complete tar.gz archive ({error}); delete it and make or download it again"
-        ) from error
+LISTS = ("validation_list.txt", "testing_list.txt")
 
 
 def parse_name(name: str) -> tuple[str, str]:
     """Word and speaker of an archive's `word/speaker_nohash_n.wav`.
 
-    In `_unknown_` the word comes first in the file name; in `_silence_` there is no speaker.
+    In `_unknown_` the word comes first in the file name, which in the original test archive may end in
+    `.wav.wav`; in `_silence_` there is no speaker.
     """
     folder, _, file = name.rpartition("/")
     if folder == SILENCE:
         return SILENCE, ""
-    pattern = r"(?P<speaker>[0-9a-f]+)_nohash_\d+\.wav"
+    pattern = r"(?P<speaker>[0-9a-f]+)_nohash_\d+\.wav(\.wav)?"
     if folder == "_unknown_":
         pattern = rf"(?P<word>[^_]+)_{pattern}"
     match = re.fullmatch(pattern, file)
-    if not match or not folder or "/" in folder:
+    if not match or not folder or "/" in folder or not name.isprintable():
         raise ValueError("is not named word/speaker_nohash_n.wav (or _unknown_/word_speaker_nohash_n.wav)")
     return match.groupdict().get("word", folder), match["speaker"]
 
 
-def add_member(writer: CorpusWriter, archive: Path, name: str, content: bytes, split: str) -> None:
-    """Add the recording `name` of `archive`; errors name both."""
-    try:
-        word, speaker = parse_name(name)
-        writer.add(name, word, speaker, split, decode_audio(io.BytesIO(content)))
-    except ValueError as error:
-        raise ValueError(f"{archive}: {name} {error}") from error
+def read_wav(content: bytes) -> tuple[np.ndarray, str | None]:
+    """Samples of a WAV file as `decode_audio` gives them, and a remark if it is not 16-bit mono at 16 kHz.
+
+    Raises ValueError, without the file's name, where the header contradicts itself or the content: libsndfile
+    would read what is left of a truncated recording without a word.
+    """
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        raise ValueError("is not a WAV file")
+    riff_size, position, form = struct.unpack("<I", content[4:8])[0], 12, None
+    while position + 8 <= len(content):
+        kind, size = struct.unpack("<4sI", content[position : position + 8])
+        position += 8
+        if position + size > len(content):
+            raise ValueError(f"is cut: its header promises {size} bytes, {len(content) - position} are there")
+        if kind == b"fmt " and size >= 16:
+            form = struct.unpack("<HHIIHH", content[position : position + 16])
+        elif kind == b"data" and form:
+            break
+        position += size + size % 2
+    else:
+        raise ValueError("is not a WAV file with a format and samples")
+    encoding, channels, rate, byte_rate, frame, bits = form
+    if encoding == PCM and not (frame == channels * bits // 8 > 0 and byte_rate == rate * frame):
+        raise ValueError(
+            f"has a header that contradicts itself: {channels} channels of {bits} bits in {frame} bytes, "
+            f"{rate} times a second in {byte_rate} bytes"
+        )
+    if (encoding, channels, rate, bits) != (PCM, 1, SAMPLING_RATE, 16):
+        return decode_audio(io.BytesIO(content)), f"{rate} Hz, {channels} channels, {bits} bits: converted"
+    if size < 2:
+        raise ValueError("holds no samples")
+    fits = riff_size in (len(content) - 8, position + size - 8)
+    remark = None if fits else f"its header says {riff_size + 8} bytes, it has {len(content)}: read as it is"
+    return np.frombuffer(content, "<i2", size // 2, position).astype(np.int16, copy=False), remark
 
 
 def ingest_archives(
@@ -104,41 +116,67 @@ def ingest_archives(
 
     Validation: the files that `validation_list.txt` names. Train: the files of the same archive that neither
     it nor `testing_list.txt` names. Test: the test archive, `_silence_` included. `_background_noise_` is
-    left out. The lists may stand anywhere in the archive.
-    """
-    lists: dict[str, set[str]] = {}
-    with write_corpus(samples_path, table_path, fingerprint_path) as writer:
-        for name, content in read_members(train):
-            if name in ("validation_list.txt", "testing_list.txt"):
-                lists[name] = set(content.decode().split())
-            elif name.endswith(".wav") and not name.startswith("_background_noise_/"):
-                add_member(writer, train, name, content, "train")
-        writer.rows = split_by_lists(writer.rows, lists, train)
+    left out. The lists may stand anywhere in the archive. A file in both lists is for validation, and one of
+    the test archive that the lists leave in the other is for test only; both are told in the log.
 
-        n_train = len(writer.rows)
-        for name, content in read_members(test):
-            if name.endswith(".wav"):
-                add_member(writer, test, name, content, "test")
-        if len(writer.rows) == n_train:
+    Raises ValueError for an archive that is damaged, not the one that was downloaded, or not to be trusted
+    (archives.read_members), at once; for bad recordings in one report that names all of them; and for lists
+    that are missing or do not fit the recordings.
+    """
+    with write_corpus(samples_path, table_path, fingerprint_path) as writer:
+        lists, bad = add_archive(writer, train, "train")
+        rows, writer.rows = writer.rows, []
+        bad += add_archive(writer, test, "test")[1]
+        if bad:
+            raise ValueError(f"{len(bad)} recordings are bad, so there is no corpus:\n" + "\n".join(bad))
+        if not writer.rows:
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
-        if repeated := repeated_paths(writer.rows):
-            raise ValueError(
-                f"{train}, {test}: {len(repeated)} recordings come twice, such as {repeated[0]}; those of "
-                "the test archive must be in testing_list.txt and not in validation_list.txt"
+        tested = {row["path"] for row in writer.rows}
+        rows = split_by_lists(rows, lists, train)
+        if doubled := [row["path"] for row in rows if row["path"] in tested]:
+            logger.warning(
+                "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
+                len(doubled),
+                test,
+                train,
+                ", ".join(doubled),
             )
+        writer.rows = [row for row in rows if row["path"] not in tested] + writer.rows
+
+
+def add_archive(writer: CorpusWriter, archive: Path, split: str) -> tuple[dict[str, set[str]], list[str]]:
+    """Add the recordings of an archive; return its lists of names, and what is wrong with bad recordings."""
+    check_sum(archive)
+    lists, bad = {}, []
+    for name, content in read_members(archive):
+        if name in LISTS:
+            lists[name] = set(content.decode("utf-8", "replace").split())
+        elif name.endswith(".wav") and not name.startswith("_background_noise_/"):
+            try:
+                word, speaker = parse_name(name)
+                samples, remark = read_wav(content)
+            except ValueError as error:
+                bad.append(f"  {archive}: {name!r} {error}")
+                continue
+            if remark:
+                logger.warning("%s: %r: %s", archive, name, remark)
+            writer.add(name, word, speaker, split, samples)
+    if repeated := repeated_paths(writer.rows):
+        raise ValueError(f"{archive}: {len(repeated)} recordings come twice, such as {repeated[0]}")
+    return lists, bad
 
 
 def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) -> list[dict]:
     """The rows of the train/validation archive with their split, those in `testing_list.txt` taken out."""
     recorded = {row["path"] for row in rows}
-    for name in ("validation_list.txt", "testing_list.txt"):
+    for name in LISTS:
         if name not in lists:
             raise ValueError(f"{archive} has no {name}; is it the train and validation archive?")
         if missing := sorted(lists[name] - recorded):
             raise ValueError(
                 f"{archive}: {name} names {len(missing)} files that are not there, such as {missing[0]}"
             )
-    validation, testing = lists["validation_list.txt"], lists["testing_list.txt"]
+    validation, testing = (lists[name] for name in LISTS)
     if both := validation & testing:
         logger.warning("%d files are in both lists; they are used for validation", len(both))
     return [

@@ -25,7 +25,9 @@ def compiled(function: Callable | None = None, **options: Any) -> Callable:
 
 def available_threads() -> int:
     """The number of cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_threads(task: Callable[[Any], Any], items: Iterable[Any], threads: int) -> list[Any]:

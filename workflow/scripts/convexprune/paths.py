@@ -14,6 +14,8 @@ order of their edges, and a path is as long as its reverse.
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +30,10 @@ from convexprune.neighbours import Graph
 LANES = 16  # sources at once: two registers of AVX-512, four of AVX2
 KEY_BITS = 62  # the sum of the key of an unreached vertex and an edge still fits into 64 bits
 UNREACHED = 1 << KEY_BITS
+COARSE = 1 << 12  # units: shorter edges are rounded by more than 0.01 %
 FIRST_BITS = 7  # of each count: enough for paths of up to 125 interior vertices
+
+log = logging.getLogger(__name__)
 
 
 class Shares(NamedTuple):
@@ -46,10 +51,14 @@ def inside_shares(
 
     The share of a path is the part of its interior vertices that are of the class: 1 where it has none. Of
     several shortest paths the one with the fewest vertices outside the class counts, and of those the one
-    with the fewest vertices. Before lengths are added up and compared, each edge is rounded to 2^-46 of the
-    diameter of its component or finer (where paths have more than 125 interior vertices, each doubling of
-    that costs two bits); on points with whole coordinates (or halves, quarters, ...), lengths that are
-    whole multiples of one another remain so, and all ties are found.
+    with the fewest vertices. Lengths are distances: an edge is itself a shortest path, so the share of
+    neighbours is 1.
+
+    Before lengths are added up and compared, each edge is rounded to 2^-46 of the diameter of its component
+    or finer (2^-40 where paths have more than 125 interior vertices, 2^-34 above 1,021, and so on); a warning
+    says where that is coarse beside the shortest edge. On points with whole coordinates (or halves, quarters,
+    ...) what is rounded is not the edge but the length of which it is a whole multiple, so that all ties are
+    found. Other ties, of three points on a line in the plane say, are left to rounding, as in floating point.
 
     An interior vertex moves the share of its path by (1 if it is of the class, else 0, less what was to be
     expected of it: the part of its neighbours that are) / (interior vertices of the path). Its influence is
@@ -79,9 +88,19 @@ def inside_shares(
     placed_weights[place[sources]] = weights * units
 
     bits = min(FIRST_BITS, N.bit_length())
-    while (found := _run(_problem(matrix, component, group, bits), batches, placed_weights, threads)) is None:
+    found = None
+    while found is None:
+        problem = _problem(matrix, component, group, bits)
+        found = _run(problem, batches, placed_weights, threads)
         bits += 3
     sums, influence = found
+    shortest = problem.edges[matrix.data > 0].min(initial=UNREACHED) >> (2 * problem.bits)
+    if shortest < COARSE:
+        log.warning(
+            "lengths are rounded to a unit of which the shortest edge has only %d: are there outliers far "
+            "from all other points?",
+            shortest,
+        )
     return Shares(sums[place[sources]], unreachable, influence[place] / units)
 
 
@@ -117,20 +136,27 @@ def _whole_multiples(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lengths as whole multiples of others: (multiples, bases); multiples are all 1 unless points are whole.
 
     The square roots of numbers without square divisors are linearly independent over the whole numbers: sums
-    of such lengths are equal if and only if they hold each base as often. Prime factors below 40 are looked
-    for: edges that are multiples of each other by a larger one hardly meet in a graph of neighbours.
+    of such lengths are equal if and only if they hold each base as often. Squares of lengths are looked at up
+    to 2^40, and their prime factors up to 1,000.
     """
-    multiples = np.ones(len(lengths), np.int64)
     scale = 2.0 ** (20 - np.frexp(lengths.max())[1])  # whole numbers may be whole up to a power of two
-    squares = np.rint((lengths * scale) ** 2)
-    if not np.array_equal(np.sqrt(squares), lengths * scale):
-        return multiples, lengths
-    for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37):
-        while (divisible := (squares > 0) & (squares % prime**2 == 0)).any():
-            squares[divisible] /= prime**2
-            multiples[divisible] *= prime
+    squares, place = np.unique(np.rint((lengths * scale) ** 2).astype(np.int64), return_inverse=True)
+    if not np.array_equal(np.sqrt(squares[place]), lengths * scale):
+        return np.ones(len(lengths), np.int64), lengths
+    multiples = np.ones(len(squares), np.int64)
+    rest = np.maximum(squares, 1)  # lengths of 0 are no multiple of anything
+    largest = min(1000, round(rest.max() ** (1 / 3)) + 1)
+    for prime in [n for n in range(2, largest + 1) if all(n % m for m in range(2, math.isqrt(n) + 1))]:
+        odd = np.zeros(len(squares), bool)
+        while (divisible := rest % prime == 0).any():
+            rest[divisible] //= prime
+            multiples[divisible & odd] *= prime
+            odd ^= divisible
+    roots = np.rint(np.sqrt(rest)).astype(np.int64)  # no prime above the cube root is a factor three times
+    multiples[roots**2 == rest] *= roots[roots**2 == rest]
     common = np.gcd.reduce(multiples[squares > 0])
-    return multiples // max(common, 1), np.sqrt(squares) * common / scale
+    multiples = np.where(squares > 0, multiples // max(common, 1), 1)
+    return multiples[place], (np.sqrt(squares // multiples**2) / scale)[place]
 
 
 class _Workspace(NamedTuple):
@@ -138,7 +164,7 @@ class _Workspace(NamedTuple):
 
     keys: np.ndarray  # (N, LANES) int64
     frontier: np.ndarray  # (2, N + 1) int32
-    queued: np.ndarray  # (N,) uint8, 0 between uses
+    marked: np.ndarray  # (N,) uint8, 0 between uses
     parents: np.ndarray  # (N,) int32, -1 between uses
     visits: np.ndarray  # (N,) float64, 0 between uses
     influence: np.ndarray  # (N, W) int64
@@ -224,7 +250,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
     False, and nothing done, if the number of vertices on a path has overflown its bits.
     """
     starts, targets, _, group, members, first, bits = problem
-    keys, (touched, _), _, parents, visits, influence = workspace
+    keys, (touched, _), adjacent, parents, visits, influence = workspace
     mask = (1 << bits) - 1
     longest = 0
     for key in keys.ravel():
@@ -236,15 +262,16 @@ def _follow_paths(problem, sources, weights, workspace, sums):
         own = group[source]
         total = 0.0
         n = 0
+        adjacent[targets[starts[source] : starts[source + 1]]] = 1
         for t in range(first[own], first[own + 1]):
             v = members[t]
             if v == source:
                 continue
-            key = keys[v, lane] - 1
-            interior = key & mask
-            if interior == 0:
+            if adjacent[v]:  # whatever rounding makes of a detour
                 total += 1.0
                 continue
+            key = keys[v, lane] - 1
+            interior = key & mask
             total += (interior - (key >> bits & mask)) / interior
             while True:
                 if parents[v] < 0:
@@ -256,6 +283,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
                     break
                 visits[v] += 1.0 / interior
         sums[source] = total
+        adjacent[targets[starts[source] : starts[source + 1]]] = 0
 
         for v in touched[:n]:
             parents[v] = -1

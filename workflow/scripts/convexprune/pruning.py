@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from convexprune.encoders import base_encoder, count_layers
+from convexprune.encoders import find_parts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -14,23 +14,28 @@ if TYPE_CHECKING:
 def prune(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     """A copy of `model` that keeps its first `layers` transformer layers, 0 to all of them.
 
-    `model` is a bare encoder or one with a classification head. What comes before the layers (feature
-    encoder, projection, positional embedding) and after them (the final norm of stable-layer-norm
-    models, the head) is kept, and so is WavLM's table of relative positions, which is part of its first
-    layer. A post-norm model's last hidden state becomes exactly the full model's hidden_states[layers].
+    `model` is a bare encoder or one with a head, of any architecture of `encoders`, on any device (the meta
+    device too). What comes before the layers (front end, projection, positions) and after them (the final
+    norm of stable-layer-norm models, the head) is kept, and so is WavLM's table of relative positions, which
+    is part of its first layer. A head that weighs the hidden states of all layers keeps the weights of those
+    that are left. A post-norm model's last hidden state becomes exactly the full model's
+    hidden_states[layers].
 
-    Raises ValueError for a number of layers that the model does not have and for unsupported models.
+    Raises ValueError for a number of layers that the model does not have, for unsupported models, and for
+    0 layers under a head that weighs hidden states: Transformers returns none.
     """
-    full = count_layers(model)
+    full = len(find_parts(model).layers)
     if not 0 <= layers <= full:
         raise ValueError(f"cannot keep {layers} layers of a {type(model).__name__} that has {full}")
-    if getattr(model.config, "use_weighted_layer_sum", False):
+    weighted = hasattr(model, "layer_weights")
+    if weighted and layers == 0:
         raise ValueError(
-            f"this {type(model).__name__} has a head that weighs all {full} layers (use_weighted_layer_sum), "
-            "which cannot lose some; give a model without it"
+            f"this {type(model).__name__} has a head that weighs hidden states of layers "
+            "(use_weighted_layer_sum), so it needs one layer at least"
         )
     pruned = copy.deepcopy(model)
-    encoder = base_encoder(pruned).encoder
-    encoder.layers = encoder.layers[:layers]
-    pruned.config.num_hidden_layers = layers
+    del find_parts(pruned).layers[layers:]
+    pruned.config.num_hidden_layers = layers  # Whisper's config keeps it as encoder_layers
+    if weighted:
+        pruned.layer_weights.data = pruned.layer_weights.data[: layers + 1].clone()
     return pruned

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +27,57 @@ def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> 
     )
 
 
-def download_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
-    """Download `settings["id"]` at `settings["revision"]` from the Hugging Face hub to an encoder folder.
+@contextmanager
+def downloaded(model_id: str, revision: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A temporary folder with a model of the Hugging Face hub, and its origin: source, id, revision, licence.
 
-    Fetches the two configuration files and one file of weights, nothing else. Raises ValueError that
-    names the model where the hub cannot be reached or does not have it.
+    Fetches the two configuration files and the weights, in safetensors where there are any, nothing else.
+    Raises ValueError in one line that names the model where the hub cannot be reached or does not have it.
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    model_id, revision = settings["id"], settings["revision"]
     with tempfile.TemporaryDirectory() as temporary:
         try:
             info = HfApi().model_info(model_id, revision=revision)
-            names = {file.rfilename for file in info.siblings}
-            weights = "model.safetensors" if "model.safetensors" in names else "pytorch_model.bin"
+            weights = choose_weights({file.rfilename for file in info.siblings})
             snapshot_download(
                 model_id,
                 revision=info.sha,
-                allow_patterns=["config.json", "preprocessor_config.json", weights],
+                allow_patterns=["config.json", "preprocessor_config.json", *weights],
                 local_dir=temporary,
             )
         except Exception as error:  # the client passes on its HTTP library's errors, of many types
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ValueError(
-                f"cannot download {model_id} at revision {revision}: {reason}. Without access to the hub, "
-                "fetch its folder elsewhere and give it in the config as source: path with path: <folder>"
+                f"cannot download model {model_id} at revision {revision}: {reason}. Without access to the "
+                f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give that folder "
+                "(in the config, source: path and path: FOLDER)"
             ) from error
+        licence = info.card_data.get("license") if info.card_data else None
+        yield (
+            Path(temporary),
+            {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence},
+        )
+
+
+def choose_weights(names: set[str]) -> list[str]:
+    """Patterns of the files of weights among `names`, a repository's: one format, safetensors if there."""
+    for weights in ("model.safetensors", "pytorch_model.bin"):
+        stem, _, suffix = weights.partition(".")
+        if weights in names:
+            return [weights]
+        if f"{weights}.index.json" in names:
+            return [f"{weights}.index.json", f"{stem}-*.{suffix}"]
+    raise ValueError("it has neither model.safetensors nor pytorch_model.bin")
+
+
+def download_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
+    """Download `settings["id"]` at `settings["revision"]` from the Hugging Face hub to an encoder folder.
+
+    The commit that came is recorded in provenance.json. Raises ValueError where there is no such model of
+    `settings["layers"]` layers, or no hub.
+    """
+    with downloaded(settings["id"], settings["revision"]) as (temporary, origin):
         model, feature_extractor = load_encoder(temporary)
-    check_layers(model, settings["layers"], model_id)
-    licence = info.card_data.get("license") if info.card_data else None
-    save_encoder(
-        folder,
-        model,
-        feature_extractor,
-        {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence, "settings": settings},
-    )
+    check_layers(model, settings["layers"], settings["id"])
+    save_encoder(folder, model, feature_extractor, {**origin, "settings": settings})

@@ -9,8 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from convexprune.corpus import SPLITS
-
 SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
@@ -30,7 +28,7 @@ def summarise(
     plan: pd.DataFrame,
     table1: str,
     convexity: pd.DataFrame,
-    datasets: Mapping[str, pd.DataFrame],
+    data: str,
     failures: pd.DataFrame | None,
     provenance: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[Mapping[str, Any]],
@@ -39,9 +37,9 @@ def summarise(
     """The summary as Markdown.
 
     title: the folder of the results; corpus: its kind in the config; average: `pair` or `class`; splits: by
-    dataset the split that was scored; table1: Table 1 as Markdown; failures: recordings not aligned, None
-    where nothing was; provenance: of each model; metrics: of the full models' runs; figures: paths
-    relative to the summary. The tables are those of results/README.md.
+    dataset the split that was scored; table1, data: Table 1 and the counts of the data as Markdown; failures:
+    recordings not aligned, None where nothing was; provenance: of each model; metrics: of the full models'
+    runs; figures: paths relative to the summary. The tables are those of results/README.md.
     """
     models = plan["model"].unique()
     parts = [
@@ -55,12 +53,13 @@ def summarise(
         "## Figures",
         "\n\n".join(f"![{CAPTIONS.get(Path(figure).stem, figure)}]({figure})" for figure in figures),
         "## Convexity",
-        f"The mean {MEANS[average]} ± its standard error; `best` is of one or more layers (their number).",
+        f"The mean {MEANS[average]} ± its standard error, measured on "
+        f"{', '.join(f'{name} ({split})' for name, split in splits.items())};\n"
+        "`best` is of one or more layers (their number).",
         convexity_table(convexity, average),
-        "## Datasets",
-        datasets_table(datasets, splits),
+        re.sub("^#", "##", data.strip(), flags=re.MULTILINE),
         "## Left out",
-        "\n".join(f"- {line}" for line in left_out(datasets, failures)),
+        "\n".join(f"- {line}" for line in left_out(list(splits), failures)),
         "## Made of",
         models_table(provenance),
         made_with(metrics),
@@ -98,22 +97,7 @@ def convexity_table(convexity: pd.DataFrame, average: str) -> str:
     return aligned(("model", "dataset", "state", "chance", "0 layers", "best", "all layers"), rows)
 
 
-def datasets_table(datasets: Mapping[str, pd.DataFrame], splits: Mapping[str, str]) -> str:
-    rows = []
-    for name, items in datasets.items():
-        counts = items["split"].value_counts()
-        speakers = items["speaker"].replace("", None).nunique() or "unknown"
-        rows.append(
-            (
-                *(name, items["label"].nunique(), speakers),
-                *(counts.get(split, 0) for split in SPLITS),
-                splits[name],
-            )
-        )
-    return aligned(("dataset", "classes", "speakers", *SPLITS, "convexity on"), rows)
-
-
-def left_out(datasets: Mapping[str, pd.DataFrame], failures: pd.DataFrame | None) -> list[str]:
+def left_out(datasets: Sequence[str], failures: pd.DataFrame | None) -> list[str]:
     """What is missing, a sentence each."""
     lines = [
         f"{name}: not in this config" for name in ("words", "speakers", "phonemes") if name not in datasets

@@ -6,27 +6,13 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from convexprune import devices, encoders, provenance
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 SAMPLES = 16000  # one second
-
-
-def load_classifier(folder: str | os.PathLike[str], layers: int, device: str) -> PreTrainedModel:
-    """The fine-tuned model of `layers` layers in `folder`, float32 and in eval mode, on `device`."""
-    from transformers import AutoModelForAudioClassification
-
-    model = AutoModelForAudioClassification.from_pretrained(
-        folder, dtype="float32", local_files_only=True, trust_remote_code=False
-    )
-    encoders.check_layers(model, layers, str(folder))
-    return model.eval().to(device)
 
 
 def alternate(
@@ -100,18 +86,20 @@ def time_inference(
     Raises ValueError if a folder's model does not have the layers stated.
     """
     import torch
+    from transformers import AutoFeatureExtractor
 
     device = devices.claim_device(gpus)
     gpu = device == "cuda"
     torch.set_num_threads(settings["threads"])
-    models = [
-        load_classifier(full, settings["full_layers"], device),
-        load_classifier(pruned, layers, device),
-    ]
-    audio = torch.randn(1, SAMPLES, generator=torch.Generator().manual_seed(0)).to(device)
+    models = [encoders.load_classifier(folder).to(device) for folder in (full, pruned)]
+    encoders.check_layers(models[0], settings["full_layers"], str(full))
+    encoders.check_layers(models[1], layers, str(pruned))
+    audio = np.random.default_rng(0).standard_normal((1, SAMPLES), np.float32)
+    feature_extractor = AutoFeatureExtractor.from_pretrained(full, **encoders.LOCAL)
+    [inputs] = (values.to(device) for values in encoders.prepare(feature_extractor, audio).values())
     with torch.inference_mode():
         full_seconds, pruned_seconds = alternate(
-            *(lambda model=model: model(audio) for model in models),
+            *(lambda model=model: model(inputs) for model in models),
             runs=settings["runs"],
             warmup=settings["warmup"],
             synchronise=torch.cuda.synchronize if gpu else lambda: None,

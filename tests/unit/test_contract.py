@@ -1,0 +1,141 @@
+"""The contract that every architecture keeps: one suite, run over all of them, each built small."""
+
+import numpy as np
+import pytest
+import torch
+from convexprune import encoders, extraction
+from convexprune.pruning import prune
+from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+from transformers import AutoModelForAudioClassification
+
+CLIPS = np.random.default_rng(0).normal(0.02, 0.1, (3, 16000)).astype(np.float32)
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda pair: pair[0] + ("-stable" if pair[1] else ""))
+def architecture(request):
+    """(encoder, feature extractor)"""
+    family, stable = request.param
+    return make_encoder(family, stable), make_feature_extractor(family)
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda pair: pair[0] + ("-stable" if pair[1] else ""))
+def classifier(request):
+    """(classifier of 3 labels, feature extractor)"""
+    family, stable = request.param
+    return make_encoder(family, stable, head=True), make_feature_extractor(family)
+
+
+def without_layers(model, kept):
+    """`model`, whose layers from `kept` on hand on what they are given: pruning's meaning, by other means."""
+
+    def hand_on(layer, args, output):
+        return (args[0], *output[1:]) if isinstance(output, tuple) else args[0]
+
+    for layer in encoders.find_parts(model).layers[kept:]:
+        layer.register_forward_hook(hand_on)
+    return model
+
+
+def test_embeddings_are_those_of_a_direct_call(architecture):
+    model, feature_extractor = architecture
+    batch = extraction.pool_layers(model, feature_extractor, CLIPS)
+    assert batch.shape == (LAYERS + 1, len(CLIPS), 16)
+    assert batch.dtype == np.float32
+    for index, clip in enumerate(CLIPS):
+        with torch.no_grad():
+            inputs = feature_extractor(clip, sampling_rate=16000, return_tensors="pt")
+            states = model(**inputs, output_hidden_states=True).hidden_states
+        # A second has 50 frames; Whisper goes on with padding.
+        direct = np.stack([state[0, :50].mean(dim=0).numpy() for state in states])
+        alone = extraction.pool_layers(model, feature_extractor, clip[None])[:, 0]
+        np.testing.assert_allclose(alone, direct, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(batch[:, index], direct, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", range(LAYERS + 1))
+def test_a_pruned_model_is_the_full_one_without_its_last_layers(architecture, layers):
+    model, feature_extractor = architecture
+    inputs = encoders.prepare(feature_extractor, CLIPS)
+    before = model(**inputs).last_hidden_state
+    pruned = prune(model, layers)
+    found = pruned(**inputs).last_hidden_state
+    assert encoders.count_layers(pruned) == pruned.config.num_hidden_layers == layers
+    assert encoders.count_layers(model) == model.config.num_hidden_layers == LAYERS
+    assert torch.equal(model(**inputs).last_hidden_state, before)
+    assert torch.equal(found, before) == (layers == LAYERS)
+    assert torch.equal(found, without_layers(model, layers)(**inputs).last_hidden_state)
+
+
+def test_a_pruned_model_shares_no_weights_with_the_one_given(architecture):
+    model, feature_extractor = architecture
+    inputs = encoders.prepare(feature_extractor, CLIPS)
+    before = model(**inputs).last_hidden_state
+    with torch.no_grad():
+        for weights in prune(model, 1).parameters():
+            weights.zero_()
+    assert torch.equal(model(**inputs).last_hidden_state, before)
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_saved_encoder_loads_as_it_was(tmp_path, architecture, layers):
+    model, feature_extractor = architecture
+    pruned = prune(model, layers)
+    encoders.save_folder(tmp_path, pruned, feature_extractor)
+    loaded, loaded_extractor = encoders.load_encoder(tmp_path)
+    assert type(loaded) is type(model)
+    assert encoders.count_layers(loaded) == layers
+    inputs, loaded_inputs = (encoders.prepare(each, CLIPS) for each in (feature_extractor, loaded_extractor))
+    assert inputs.keys() == loaded_inputs.keys()
+    assert torch.equal(loaded(**loaded_inputs).last_hidden_state, pruned(**inputs).last_hidden_state)
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_a_pruned_classifier_keeps_head_and_labels_and_loads_as_it_was(tmp_path, classifier, layers):
+    model, feature_extractor = classifier
+    model.config.id2label = {0: "yes", 1: "no", 2: "stop"}
+    inputs = encoders.prepare(feature_extractor, CLIPS)
+    pruned = prune(model, layers)
+    encoders.save_folder(tmp_path, pruned, feature_extractor)
+    loaded = AutoModelForAudioClassification.from_pretrained(tmp_path)
+    assert loaded.config.id2label == {0: "yes", 1: "no", 2: "stop"}
+    assert loaded.config.num_hidden_layers == layers
+    assert torch.equal(loaded(**inputs).logits, pruned(**inputs).logits)
+    assert torch.equal(pruned(**inputs).logits, without_layers(model, layers)(**inputs).logits)
+    encoder, _ = encoders.load_encoder(tmp_path)
+    expected = encoders.base_encoder(pruned)(**inputs).last_hidden_state
+    assert torch.equal(encoder(**inputs).last_hidden_state, expected)
+
+
+def test_a_new_head_is_put_on_a_saved_encoder(tmp_path, architecture):
+    model, feature_extractor = architecture
+    encoders.save_folder(tmp_path, model, feature_extractor)
+    classifier = encoders.load_classifier(
+        tmp_path, id2label={0: "a", 1: "b"}, classifier_proj_size=5, apply_spec_augment=False, layerdrop=0.5
+    )
+    inputs = encoders.prepare(feature_extractor, CLIPS)
+    assert classifier(**inputs).logits.shape == (len(CLIPS), 2)
+    found = encoders.base_encoder(classifier)(**inputs).last_hidden_state
+    assert torch.equal(found, model(**inputs).last_hidden_state)
+    assert classifier.config.classifier_proj_size == 5
+    assert classifier.config.apply_spec_augment is False
+    assert 0.5 in (getattr(classifier.config, key, None) for key in ("layerdrop", "encoder_layerdrop"))
+
+
+def test_freezing_stops_the_convolutions_alone(classifier):
+    model, feature_extractor = classifier
+    encoders.freeze_front_end(model)
+    loss = model(**encoders.prepare(feature_extractor, CLIPS), labels=torch.tensor([0, 1, 2])).loss
+    loss.backward()
+    parts = encoders.find_parts(model)
+    frozen = {weights for module in parts.front_end for weights in module.parameters()}
+    assert bool(frozen) == (model.config.model_type != "wav2vec2-bert")  # a filter bank has no weights
+    assert all(weights.grad is None for weights in frozen)
+    assert all(weights.grad is not None for name, weights in parts.layers.named_parameters())
+
+
+def test_models_are_pruned_on_the_meta_device(classifier):
+    model, _ = classifier
+    with torch.device("meta"):
+        empty = type(model)(model.config)
+    layer = sum(weights.numel() for weights in encoders.find_parts(model).layers[-1].parameters())
+    assert empty.num_parameters() - prune(empty, LAYERS - 1).num_parameters() == layer

@@ -1,0 +1,116 @@
+"""Speech Commands from a web server of this machine: cut, killed, gone on with, ingested and counted."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from archive_server import Fault, serve
+from convexprune import synthesis
+
+RESOURCES, RESULTS = "resources/real", "results/real"
+TRAIN, TEST = "speech_commands_v0.02", "speech_commands_test_set_v0.02"
+VALIDATION = ["yes/0000000b_nohash_0.wav", "no/0000000b_nohash_0.wav"]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """The two archives: two words, a speaker a split."""
+    folder = tmp_path_factory.mktemp("archives")
+    rng = np.random.default_rng(0)
+
+    def clip():
+        return synthesis.encode_wav(rng.integers(-9000, 9000, 16_000).astype(np.int16))
+
+    with synthesis.write_archive(folder / f"{TRAIN}.tar.gz") as archive:
+        for word in ("yes", "no"):
+            for speaker in "abc":
+                synthesis.add_file(archive, f"{word}/0000000{speaker}_nohash_0.wav", clip())
+        testing = [name.replace("b_", "c_") for name in VALIDATION]
+        synthesis.add_file(archive, "validation_list.txt", "\n".join(VALIDATION).encode())
+        synthesis.add_file(archive, "testing_list.txt", "\n".join(testing).encode())
+    with synthesis.write_archive(folder / f"{TEST}.tar.gz") as archive:
+        for name in (
+            "yes/0000000c_nohash_0.wav",
+            "_unknown_/no_0000000c_nohash_0.wav.wav",
+            "_silence_/0.wav",
+        ):
+            synthesis.add_file(archive, name, clip())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(root):
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    return config | {
+        "pathvars": {"results": RESULTS, "resources": RESOURCES},
+        "datasets": {"words": {}},
+        "tasks": ["words"],
+    }
+
+
+def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
+    content = (archives / f"{TRAIN}.tar.gz").read_bytes()
+    with serve(content) as server:
+        # One over the web, one from a folder.
+        config["corpus"] = {
+            "speech_commands": {TRAIN: {"url": server.url}, TEST: {"path": str(archives / f"{TEST}.tar.gz")}}
+        }
+        name = workflow.write_config("real.yaml", config)
+        run = (f"{RESULTS}/datasets/summary.md", "--cores", "1", "--configfile", name)
+        server.faults += [Fault(cut=50_000), Fault(cut=50_000), *[Fault(status=503)] * 50]
+        part = workflow.directory / f"{RESOURCES}/speech_commands/.{TRAIN}.tar.gz.part"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *run],
+            cwd=workflow.directory,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size == 100_000) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert part.stat().st_size == 100_000
+
+        server.faults.clear()
+        workflow.run("--configfile", name, "--unlock")
+        result = workflow.run(*run, "--rerun-incomplete")
+        assert result.returncode == 0, result.stderr[-5000:]
+        assert server.sent == len(content)
+
+    archive = workflow.directory / f"{RESOURCES}/speech_commands/{TRAIN}.tar.gz"
+    assert archive.read_bytes() == content
+    words = pd.read_csv(workflow.directory / RESULTS / "datasets/words.csv")
+    assert words["split"].value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
+    assert set(words[words["split"] == "validation"]["item"]) == set(VALIDATION)
+    summary = pd.read_csv(workflow.directory / RESULTS / "datasets/summary.csv")
+    compared = summary.dropna(subset="paper").set_index(["dataset", "split", "quantity"])["difference"]
+    assert compared["words", "train", "files"] == 2 - 84_843
+    assert compared["corpus", "test", "files"] == 3 - 4_890
+    assert "These differ:" in (workflow.directory / RESULTS / "datasets/summary.md").read_text()
+
+    # The archive is there: to write its sum into the config fetches nothing, another sum is refused.
+    entry = config["corpus"]["speech_commands"][TRAIN]
+    entry["sha256"] = hashlib.sha256(content).hexdigest()
+    entry["url"] = "https://elsewhere.invalid/a.tar.gz"
+    workflow.write_config("real.yaml", config)
+    again = workflow.run(*run, "--dry-run")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    recorded, entry["sha256"] = entry["sha256"], "0" * 64
+    workflow.write_config("real.yaml", config)
+    refused = workflow.run(*run, "--dry-run")
+    told = refused.stdout + refused.stderr
+    assert refused.returncode != 0 and "0" * 64 in told and recorded in told and archive.name in told
+
+
+def test_a_corpus_without_a_source_is_refused(workflow, config):
+    config["corpus"] = {"speech_commands": {TRAIN: {"url": "https://somewhere.invalid/a"}, TEST: {}}}
+    result = workflow.run("--dry-run", "--configfile", workflow.write_config("none.yaml", config))
+    assert f"corpus.speech_commands.{TEST}: give its url or path" in result.stdout + result.stderr

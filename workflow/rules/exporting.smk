@@ -1,0 +1,34 @@
+# What the user takes away: the pruned, fine-tuned models (first seed) with a model card and an ONNX file.
+
+
+rule export_model:
+    input:
+        code=library("exporting", "cards", "timing", "devices", "sources", "pruning", "encoders", "corpus"),
+        weights=ancient(lambda wildcards: f"{get_pruned(wildcards)}/model.safetensors"),
+        config=lambda wildcards: f"{get_pruned(wildcards)}/config.json",
+        feature_extractor=lambda wildcards: f"{get_pruned(wildcards)}/preprocessor_config.json",
+        metrics=lambda wildcards: f"{get_pruned(wildcards)}/metrics.json",
+        base="<results>/models/{model}/provenance.json",
+        dataset="<results>/datasets/{task}.csv",
+    output:
+        weights="<results>/exported/{model}/{task}/model.safetensors",
+        config="<results>/exported/{model}/{task}/config.json",
+        feature_extractor="<results>/exported/{model}/{task}/preprocessor_config.json",
+        onnx="<results>/exported/{model}/{task}/model.onnx",
+        card="<results>/exported/{model}/{task}/README.md",
+        metrics="<results>/exported/{model}/{task}/metrics.json",
+    log:
+        "<results>/logs/export_model/{model}/{task}.log",
+    conda:
+        "../../envs/models.yaml"
+    # Reserves all the cores of a local run, as time_inference does: the CPU latency is measured here.
+    threads: workflow.resource_settings.cores or config["threads"]
+    params:
+        settings={
+            "corpus": next(iter(config["corpus"])),
+            "runs": config["timing"]["runs"],
+            "threads": config["threads"],
+            "warmup": config["timing"]["warmup"],
+        },
+    script:
+        "../scripts/export_model.py"
