@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 
-.PHONY: install demo report resume test lint docs format lock clean
+.PHONY: install demo report resume estimate summary test test-cluster lint docs format lock clean
 
 install: .venv/installed
 
@@ -42,8 +42,19 @@ resume: .venv/installed
 	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
 	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
 
+# What a run will need (jobs, GPU-hours, memory), and what it took (time and memory by rule).
+estimate: .venv/installed
+	@$(BIN)/python -m convexprune estimate $(CONFIG)
+
+summary: .venv/installed
+	@$(BIN)/python -m convexprune summary $(RESULTS)
+
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/cluster
+
+# A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
+test-cluster: .venv/installed
+	$(BIN)/python -m pytest tests/cluster -rs
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,8 +1,11 @@
 """Paths that the tests share. The library is imported from workflow/scripts (see pyproject.toml)."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from convexprune import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -10,3 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def logs_end_with_their_test(monkeypatch):
+    """Adapters that a test calls in its own process must not log when that process ends."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    ignore = SimpleNamespace(register=lambda function: None, unregister=lambda function: None)
+    monkeypatch.setattr(provenance, "atexit", ignore)

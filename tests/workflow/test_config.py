@@ -1,14 +1,18 @@
 """The paper's config plans the paper's experiment; a wrong config is refused before any job starts."""
 
 import copy
+import math
 import re
+import resource
 import time
+from collections import Counter
 
 import pytest
 import yaml
+from convexprune import configuration, needs
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def paper(root):
     return yaml.safe_load((root / "config.yaml").read_text())
 
@@ -17,19 +21,29 @@ def job_counts(output: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", output, flags=re.MULTILINE)}
 
 
-def test_dry_run_plans_the_whole_paper(workflow):
+@pytest.fixture(scope="module")
+def planned(workflow):
+    """Jobs by rule that a dry run of the paper's config plans."""
     start = time.monotonic()
     result = workflow.run("--dry-run", "--quiet", "rules")
     assert result.returncode == 0, result.stderr
     assert time.monotonic() - start < 30
-    counts = job_counts(result.stdout + result.stderr)
+    return job_counts(result.stdout + result.stderr)
+
+
+def test_dry_run_plans_the_whole_paper(planned):
     # 7 models: full and pruned for 2 tasks = 28 runs; the sweep of 4 base models adds 8 - 2 points each.
-    assert counts["finetune"] == 28 + 4 * 6
-    assert counts["embed"] == counts["score_convexity"] == 7 * 3 * 3
-    assert counts["time_inference"] == counts["export_model"] == 7 * 2
-    assert counts["download_model"] == 7
-    assert counts["download_archive"] == 2
-    assert counts["total"] == sum(counts.values()) - counts["total"]
+    assert planned["finetune"] == 28 + 4 * 6
+    assert planned["embed"] == planned["score_convexity"] == 7 * 3 * 3
+    assert planned["time_inference"] == planned["export_model"] == 7 * 2
+    assert planned["download_model"] == 7
+    assert planned["download_archive"] == 2
+    assert planned["total"] == sum(planned.values()) - planned["total"]
+
+
+def test_the_estimate_counts_the_jobs_that_a_dry_run_plans(planned, root):
+    counts = Counter(job.rule for job in needs.list_jobs(configuration.read_config(root / "config.yaml")))
+    assert counts | {"total": counts.total()} == planned
 
 
 def change(config, path, value):
@@ -38,35 +52,257 @@ def change(config, path, value):
     place = changed
     for key in parents:
         place = place[key]
-    place[last] = value
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
     return changed
 
 
+GONE = object()
+SPLITS = ("train", "validation", "test")
+BASE = ["models", "wav2vec2-base"]
+
+# What is changed in the paper's config, and the line that says so.
+WRONG = [
+    # Misspelt keys, at every level.
+    (["corpsu"], {}, "corpsu: {}; no such key; allowed: pathvars, "),
+    (
+        ["convexity", "n_neighbours"],
+        10,
+        "convexity.n_neighbours: 10; no such key; allowed: n_neighbors, average",
+    ),
+    (
+        ["datasets", "words", "split"],
+        "test",
+        'datasets.words.split: "test"; no such key; allowed: convexity_split',
+    ),
+    (["datasets", "phonemes", "min_counts"], 5, "datasets.phonemes.min_counts: 5; no such key"),
+    (["datasets", "letters"], {}, "datasets.letters: {}; no such key; allowed: words, speakers, phonemes"),
+    ([*BASE, "layer"], 12, "models.wav2vec2-base.layer: 12; no such key"),
+    ([*BASE, "keep", "word"], 3, "models.wav2vec2-base.keep.word: 3; no such key; allowed: words, speakers"),
+    (
+        ["finetuning", "learning_rate", "words", "half"],
+        1.0,
+        "finetuning.learning_rate.words.half: 1.0; no such key",
+    ),
+    (["finetuning", "max_step"], 5, "Did you mean max_steps?"),
+    (["sweep", "words", "layer"], [1], "sweep.words.layer: [1]; no such key; allowed: models, layers"),
+    (["pathvars", "result"], "x", 'pathvars.result: "x"; no such key; allowed: results, resources'),
+    (["timing", "run"], 5, "timing.run: 5; no such key; allowed: runs, warmup"),
+    # Wrong types.
+    (["threads"], "many", 'threads: "many"; must be a whole number'),
+    (["threads"], 1.5, "threads: 1.5; must be a whole number"),
+    (["threads"], True, "threads: true; must be a whole number"),
+    (["tasks"], "words", 'tasks: "words"; must be a list'),
+    (["models"], ["wav2vec2-base"], 'models: ["wav2vec2-base"]; must be a mapping'),
+    (["convexity"], None, "convexity: null; must be a mapping"),
+    (["finetuning", "spec_augment"], "no", 'finetuning.spec_augment: "no"; must be true or false'),
+    (
+        ["finetuning", "learning_rate", "words", "full"],
+        "2e-5",
+        'finetuning.learning_rate.words.full: "2e-5"; must be a number: YAML reads it as text; write 2e-05',
+    ),
+    (
+        ["finetuning", "weight_decay"],
+        math.nan,
+        "finetuning.weight_decay: NaN; must be a number: write it as a finite number",
+    ),
+    (
+        ["corpus"],
+        {"synthetic": {"words": [True, "up"], "speakers": dict.fromkeys(SPLITS, 1), "takes": 1}},
+        "corpus.synthetic.words.0: true; must be text: YAML reads yes, no, on and off so; write them",
+    ),
+    # Numbers and choices out of range.
+    (["gpus"], -1, "gpus: -1; must be at least 0"),
+    (["convexity", "n_neighbors"], 0, "convexity.n_neighbors: 0; must be at least 1"),
+    (["finetuning", "learning_rate", "words", "full"], 0, "learning_rate.words.full: 0; must be above 0"),
+    (["finetuning", "layerdrop"], 1.5, "finetuning.layerdrop: 1.5; must be at most 1"),
+    (["finetuning", "seeds"], [], "finetuning.seeds: []; must have at least 1 of them"),
+    (["finetuning", "seeds"], [0, 0], "finetuning.seeds: [0, 0]; each may be given once"),
+    (["datasets", "speakers", "test_share"], 1.0, "datasets.speakers.test_share: 1.0; must be below 1"),
+    (
+        ["datasets", "speakers", "test_share"],
+        0.95,
+        "datasets.speakers.test_share: 0.95; leaves nothing to train on",
+    ),
+    (["convexity", "average"], "median", 'convexity.average: "median"; allowed: pair, class'),
+    (
+        ["datasets", "words", "convexity_split"],
+        "dev",
+        'convexity_split: "dev"; allowed: train, validation, test',
+    ),
+    (["tasks"], ["phonemes"], 'tasks.0: "phonemes"; allowed: words, speakers'),
+    (["models", "a/b"], {"source": "hub", "layers": 1}, 'models: "a/b"; must match'),
+    (["models", 7], {"source": "hub", "layers": 1}, "models: 7; must be text"),
+    (["models"], {}, "models: {}; must have at least 1 of them"),
+    ([*BASE, "source"], "web", 'models.wav2vec2-base.source: "web"; allowed: hub, path, pretrain'),
+    # What is missing.
+    (["finetuning"], GONE, "finetuning: missing; required here: corpus, datasets, tasks, models, finetuning"),
+    ([*BASE, "layers"], GONE, "models.wav2vec2-base.layers: missing; required here: source, layers"),
+    ([*BASE, "revision"], GONE, "models.wav2vec2-base.revision: missing; source hub takes id, revision"),
+    (
+        ["finetuning", "learning_rate", "speakers"],
+        GONE,
+        "finetuning.learning_rate.speakers: missing; required for the tasks words, speakers",
+    ),
+    # Keys that do not fit each other.
+    (["corpus", "table"], {"csv": "mine.csv"}, "must have exactly one of speech_commands, synthetic, table"),
+    (["corpus"], {}, "corpus: []; must have exactly one of speech_commands, synthetic, table"),
+    (
+        [*BASE, "path"],
+        "somewhere",
+        'models.wav2vec2-base.path: "somewhere"; not allowed; source hub takes id, rev',
+    ),
+    (
+        [*BASE, "keep", "words"],
+        12,
+        "models.wav2vec2-base.keep.words: 12; must be below the model's 12 layers",
+    ),
+    (
+        ["sweep", "words", "layers"],
+        [0, 13],
+        "sweep.words.layers: 13; must be at most the 12 layers of wav2vec2-base",
+    ),
+    (
+        ["sweep", "words", "models"],
+        ["wav2vec"],
+        'sweep.words.models: "wav2vec"; no such model; allowed: wav2vec2-b',
+    ),
+    (["datasets", "speakers"], GONE, 'tasks: "speakers"; needs datasets.speakers; there are words, phonemes'),
+    (
+        ["convexity", "untrained"],
+        ["letters"],
+        'convexity.untrained.0: "letters"; allowed: words, speakers, phonemes',
+    ),
+    (["datasets", "phonemes", "aligner"], None, "datasets.phonemes.aligner: null; allowed: "),
+    (["datasets", "phonemes", "aligner"], "mfa", 'datasets.phonemes.aligner: "mfa"; allowed: '),
+    (
+        ["models", "mine"],
+        {"source": "path", "path": "no/where", "layers": 2},
+        'models.mine.path: "no/where"; no such',
+    ),
+    (
+        ["models", "tiny"],
+        {"source": "pretrain", "layers": 2, "pretrain": {"objective": "hubert", "hidden_size": 15}},
+        "models.tiny.pretrain.hidden_size: 15; must be a multiple of attention_heads, 4",
+    ),
+    (
+        ["models", "tiny"],
+        {"source": "pretrain", "layers": 2, "pretrain": {"objective": "hubert", "conv_dim": [8]}},
+        "models.tiny.pretrain.conv_dim: [8]; conv_dim, conv_kernel and conv_stride must be of one length",
+    ),
+]
+
+
+def problems(config: dict) -> list[str]:
+    """What is wrong with a config, by the function that the Snakefile calls: a line each."""
+    with pytest.raises(configuration.ConfigError) as error:
+        configuration.complete(config)
+    lines = str(error.value).splitlines()
+    assert all(line.startswith("Config: ") for line in lines)
+    return lines
+
+
+@pytest.mark.parametrize(("path", "value", "said"), WRONG, ids=[said[:40] for *_, said in WRONG])
+def test_a_wrong_config_is_named_in_one_line(paper, path, value, said):
+    config = change(paper, path, value)
+    lines = problems(config)
+    assert said in "\n".join(lines)
+    assert len(lines) == 1
+
+
+# A user's table: what it holds (nothing: no file), and what is said of it.
+TABLES = {
+    "missing": (None, 'corpus.table.csv: "mine.csv"; no such file'),
+    "empty": ("", 'corpus.table.csv: "mine.csv"; not a CSV file'),
+    "without rows": ("path,word,speaker\n", "has no rows"),
+    "without a column": ("path,word\na.wav,yes\n", "has no column speaker; required: path, word, speaker"),
+    "one class": ("path,word,speaker\na.wav,yes,ann\n", 'the words ["yes"]; required: two words'),
+    "one class in a split": (
+        "path,word,speaker,split\n"
+        + "".join(f"{i}{word}.wav,{word},ann,{split}\n" for i, split in enumerate(("train", "validation"))
+                  for word in ("yes", "no"))
+        + "t.wav,no,bob,test\n",
+        'its split test has the words ["no"]; required: two words or more',
+    ),
+    "unknown split": ("path,word,speaker,split\na.wav,yes,ann,dev\n", 'has the split "dev"; allowed: train'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, name):
+    content, said = TABLES[name]
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "mine.csv").write_text(content)
+    lines = problems(change(paper, ["corpus"], {"table": {"csv": "mine.csv"}}))
+    assert said in lines[0]
+    assert all("corpus.table.csv" in line for line in lines)
+
+
+# Files that YAML loaders take, or that are none.
+FILES = {
+    "two models with one name": (
+        "models:\n  a: {layers: 1}\n  b: {}\n  a: {layers: 2}\n",
+        "models.a: given twice",
+    ),
+    "a key twice": ("threads: 1\nthreads: 2\n", "threads: given twice; allowed: once; see in lines 1 and 2"),
+    "a key twice in a list": ("a: [{b: 1, b: 2}]\n", "a.0.b: given twice"),
+    "not YAML": ("a: [1\n", "cannot be read as YAML"),
+    "no mapping": ("- words\n", '["words"]; must be a mapping'),
+    "nothing": ("", "null; must be a mapping"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_no_config_is_named(tmp_path, name):
+    content, said = FILES[name]
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(configuration.ConfigError) as error:
+        configuration.read_yaml(tmp_path / "mine.yaml")
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_merged_mappings_and_aliases_are_no_repeats(tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: [*a, *a]\n")
+    assert configuration.read_yaml(tmp_path / "mine.yaml")["b"] == {"x": 2}
+
+
+def test_defaults_are_those_of_the_schema(paper):
+    configuration.complete(paper)
+    assert paper["convexity"]["untrained"] == []
+    assert paper["finetuning"]["eval_steps"] == 500
+    assert paper["models"]["wav2vec2-large"]["keep"] == {"words": 16, "speakers": 5}
+    assert paper["datasets"]["speakers"]["test_share"] == 0.1
+
+
 @pytest.mark.parametrize(
-    ("path", "value", "named"),
+    ("edit", "said"),
     [
-        (["corpsu"], {}, "corpsu"),
-        (["convexity", "neighbours"], 10, "neighbours"),
-        (["datasets", "words", "split"], "test", "'split' was unexpected"),
-        (["models", "wav2vec2-base", "layer"], 12, "'layer' was unexpected"),
-        (["finetuning", "learning_rate", "words", "half"], 1.0, "half"),
-        (["convexity", "n_neighbors"], 0, "less than the minimum"),
-        (["threads"], "many", "many"),
-        (["models", "wav2vec2-base", "keep", "words"], 12, "models.wav2vec2-base.keep.words"),
-        (["sweep", "words", "layers"], [0, 13], "sweep.words.layers"),
-        (["sweep", "words", "models"], ["wav2vec"], "sweep.words.models"),
-        (["corpus", "table"], {"csv": "mine.csv"}, "give one of speech_commands"),
-        (["models", "wav2vec2-base", "path"], "somewhere", "models.wav2vec2-base"),
-        (["datasets"], {"words": {}}, "tasks: speakers needs datasets.speakers"),
-        (["datasets", "speakers", "test_share"], 0.95, "leave nothing to train on"),
-        (["finetuning", "learning_rate"], {"words": {"full": 1.0e-4, "pruned": 1.0e-4}}, "speakers"),
+        (
+            ("n_neighbors: 10", "n_neighbors: ten"),
+            'Config: convexity.n_neighbors: "ten"; must be a whole number',
+        ),
+        (("wavlm-large:", "wavlm-base:"), "Config: models.wavlm-base: given twice; allowed: once"),
+        (("models: [wav2vec2-base,", "models: [bert,"), 'Config: sweep.words.models: "bert"; no such model'),
     ],
 )
-def test_a_wrong_config_is_refused_and_named(workflow, paper, path, value, named):
-    config = workflow.write_config("wrong.yaml", change(paper, path, value))
-    result = workflow.run("--dry-run", "--configfile", config)
-    assert result.returncode != 0
-    assert named in result.stdout + result.stderr
+def test_snakemake_says_that_line_and_nothing_else(workflow, root, edit, said):
+    content = (root / "config.yaml").read_text()
+    assert edit[0] in content
+    (workflow.directory / "wrong.yaml").write_text(content.replace(*edit))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = workflow.run("--cores", "1", "--configfile", "wrong.yaml")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Processor time: on a machine that does nothing else, that is how long the user waits.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(said)
+    assert len(result.stderr.splitlines()) == 1
+    assert not (workflow.directory / "results").exists()
 
 
 def test_config_given_on_the_command_line_replaces_config_yaml(workflow, paper):

@@ -14,9 +14,14 @@ rule align_words:
         failures="<results>/alignment/failures.csv",
     log:
         "<results>/logs/align_words.log",
+    benchmark:
+        "<results>/benchmarks/align_words.tsv"
     conda:
         "../../envs/alignment.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=get_memory("align_words"),
+        runtime=get_runtime("align_words"),
     params:
         settings={
             "aligner": PHONEMES.get("aligner"),

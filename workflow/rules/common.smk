@@ -1,12 +1,20 @@
 # Config validation, wildcard constraints and input functions of all stages. No rules.
 
+import sys
 from pathlib import Path
 
 import pandas as pd
-from snakemake.exceptions import WorkflowError
-from snakemake.utils import validate
 
-validate(config, "../schemas/config.schema.yaml")
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
+
+from convexprune import configuration, needs
+
+try:
+    for file in workflow.configfiles:
+        configuration.read_yaml(file)
+    configuration.complete(config)
+except configuration.ConfigError as error:
+    sys.exit(str(error))  # the lines alone, without Snakemake's trace
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])
@@ -15,11 +23,6 @@ SEEDS = config["finetuning"]["seeds"]
 
 # Without this line `--cores` alone would start any number of GPU jobs at once.
 workflow.global_resources.setdefault("gpu", config["gpus"])
-
-
-def check(condition, message):
-    if not condition:
-        raise WorkflowError(f"Config: {message}")
 
 
 def get_archives():
@@ -35,71 +38,6 @@ def get_archives():
         }
         for name, archive in archives.items()
     }
-
-
-def check_config():
-    """What a schema cannot express: keys that refer to each other."""
-    sources = {"speech_commands", "synthetic", "table"} & set(config["corpus"])
-    check(
-        len(sources) == 1,
-        f"corpus: give one of speech_commands, synthetic, table; found {sorted(sources)}",
-    )
-    for name, archive in get_archives().items():
-        check(
-            archive["source"],
-            f"corpus.speech_commands.{name}: give its url or path, or a mirror for both archives",
-        )
-        path = Path(config["pathvars"].get("resources", "resources"), f"speech_commands/{name}.tar.gz")
-        record = Path(f"{path}.sha256")
-        if archive["sha256"] and path.exists() and record.exists():
-            recorded = record.read_text().split()[0]
-            check(
-                recorded == archive["sha256"].lower(),
-                f"corpus.speech_commands.{name}.sha256 is {archive['sha256']}, but {path}, which is there, has "
-                f"{recorded}: correct the one or delete the other",
-            )
-    for name, model in MODELS.items():
-        keys = {"hub": {"id", "revision"}, "path": {"path"}, "pretrain": {"pretrain"}}
-        found = {"id", "revision", "path", "pretrain"} & set(model)
-        expected = keys[model["source"]]
-        check(
-            found == expected,
-            f"models.{name}: source {model['source']} takes {sorted(expected)}; found {sorted(found)}",
-        )
-        for task, layers in model["keep"].items():
-            check(
-                layers < model["layers"],
-                f"models.{name}.keep.{task}: {layers} is not below the model's {model['layers']} layers",
-            )
-    for task in TASKS:
-        check(task in DATASETS, f"tasks: {task} needs datasets.{task}")
-        check(
-            task in config["finetuning"]["learning_rate"],
-            f"tasks: {task} needs finetuning.learning_rate.{task}",
-        )
-    for place, held_out in (
-        ("corpus.table", config["corpus"].get("table")),
-        ("datasets.speakers", config["datasets"].get("speakers")),
-    ):
-        check(
-            held_out is None or held_out["test_share"] + held_out["validation_share"] < 1,
-            f"{place}: test_share and validation_share leave nothing to train on",
-        )
-    for task, sweep in config["sweep"].items():
-        check(task in TASKS, f"sweep.{task}: {task} is not among the tasks {TASKS}")
-        for name in sweep["models"]:
-            check(
-                name in MODELS,
-                f"sweep.{task}.models: {name} is not a model; there are {list(MODELS)}",
-            )
-            beyond = [layers for layers in sweep["layers"] if layers > MODELS[name]["layers"]]
-            check(
-                not beyond,
-                f"sweep.{task}.layers: {beyond} is beyond the {MODELS[name]['layers']} layers of {name}",
-            )
-
-
-check_config()
 
 
 wildcard_constraints:

@@ -15,6 +15,9 @@ rule score_convexity:
     conda:
         "../../envs/convexity.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=get_memory("score_convexity"),
+        runtime=get_runtime("score_convexity"),
     params:
         settings={"n_neighbors": config["convexity"]["n_neighbors"]},
     script:

@@ -11,9 +11,14 @@ rule synthesise_archives:
         test="<results>/synthetic/speech_commands_test_set_v0.02.tar.gz",
     log:
         "<results>/logs/synthesise_archives.log",
+    benchmark:
+        "<results>/benchmarks/synthesise_archives.tsv"
     conda:
         "../../envs/corpus.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=get_memory("synthesise_archives"),
+        runtime=get_runtime("synthesise_archives"),
     params:
         settings=CORPUS.get("synthetic"),
     script:
@@ -50,8 +55,13 @@ if "table" in CORPUS:
             fingerprint="<results>/corpus/corpus.sha256",
         log:
             "<results>/logs/ingest_table.log",
+        benchmark:
+            "<results>/benchmarks/ingest_table.tsv"
         conda:
             "../../envs/corpus.yaml"
+        resources:
+            mem_mb=get_memory("ingest_table"),
+            runtime=get_runtime("ingest_table"),
         params:
             settings={key: CORPUS["table"][key] for key in ("seed", "test_share", "validation_share")},
         script:
@@ -70,8 +80,13 @@ else:
             fingerprint="<results>/corpus/corpus.sha256",
         log:
             "<results>/logs/ingest_archives.log",
+        benchmark:
+            "<results>/benchmarks/ingest_archives.tsv"
         conda:
             "../../envs/corpus.yaml"
+        resources:
+            mem_mb=get_memory("ingest_archives"),
+            runtime=get_runtime("ingest_archives"),
         script:
             "../scripts/ingest_archives.py"
 

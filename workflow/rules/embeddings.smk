@@ -23,6 +23,8 @@ rule embed:
     resources:
         gpu=min(1, config["gpus"]),
         batch_size=config["embeddings"]["batch_size"],
+        mem_mb=get_memory("embed"),
+        runtime=get_runtime("embed"),
     params:
         settings=get_embedding_settings,
     script:

@@ -23,6 +23,9 @@ rule export_model:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, as time_inference does: the CPU latency is measured here.
     threads: workflow.resource_settings.cores or config["threads"]
+    resources:
+        mem_mb=get_memory("export_model"),
+        runtime=get_runtime("export_model"),
     params:
         settings={
             "corpus": next(iter(config["corpus"])),

@@ -27,6 +27,8 @@ rule finetune:
     threads: config["threads"]
     resources:
         gpu=min(1, config["gpus"]),
+        mem_mb=get_memory("finetune"),
+        runtime=get_runtime("finetune"),
     params:
         settings=get_finetuning_settings,
     script:
@@ -60,12 +62,16 @@ rule time_inference:
         timing="<results>/timing/{model}/{task}/{layers}.json",
     log:
         "<results>/logs/time_inference/{model}/{task}/{layers}.log",
+    benchmark:
+        "<results>/benchmarks/time_inference/{model}/{task}/{layers}.tsv"
     conda:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, so that nothing of the workflow runs beside it; uses config["threads"].
     threads: workflow.resource_settings.cores or config["threads"]
     resources:
-        gpu=config["gpus"],
+        gpu=get_timing_gpus,
+        mem_mb=get_memory("time_inference"),
+        runtime=get_runtime("time_inference"),
     params:
         settings=lambda wildcards: {
             "full_layers": MODELS[wildcards.model]["layers"],

@@ -34,10 +34,15 @@ rule import_model:
         provenance="<results>/models/{model}/provenance.json",
     log:
         "<results>/logs/import_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/import_model/{model}.tsv"
     wildcard_constraints:
         model=models_from("path"),
     conda:
         "../../envs/models.yaml"
+    resources:
+        mem_mb=get_memory("import_model"),
+        runtime=get_runtime("import_model"),
     params:
         settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("layers", "path")},
     script:
@@ -64,6 +69,9 @@ rule pretrain_model:
     conda:
         "../../envs/models.yaml"
     threads: config["threads"]
+    resources:
+        mem_mb=get_memory("pretrain_model"),
+        runtime=get_runtime("pretrain_model"),
     params:
         settings=lambda wildcards: {
             "layers": MODELS[wildcards.model]["layers"],

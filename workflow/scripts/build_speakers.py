@@ -4,7 +4,7 @@ from convexprune import corpus, datasets, provenance
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
     dataset = datasets.build_speakers(corpus.read_table(smk.input.table), **smk.params.settings)
     provenance.write_csv(smk.output.dataset, dataset)
 

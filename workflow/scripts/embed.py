@@ -6,7 +6,7 @@ from convexprune import extraction, provenance
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
     extraction.embed(
         smk.output.embeddings,
         folder=Path(smk.input.weights).parent,

@@ -6,7 +6,7 @@ from convexprune import finetuning, provenance
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=int(smk.wildcards.seed))
     fine_tuned = finetuning.finetune(
         Path(smk.input.weights).parent,
         smk.input.samples,

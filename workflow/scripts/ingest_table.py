@@ -4,7 +4,7 @@ from convexprune import ingestion, provenance
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
     ingestion.ingest_table(
         smk.input.csv,
         smk.output.samples,

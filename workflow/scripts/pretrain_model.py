@@ -6,7 +6,7 @@ from convexprune import pretraining, provenance
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
     pretraining.pretrain(
         Path(smk.output.weights).parent,
         samples=smk.input.samples,

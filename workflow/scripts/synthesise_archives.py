@@ -4,7 +4,7 @@ from convexprune import provenance, synthesis
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
     synthesis.synthesise(
         train_path=smk.output.train, test_path=smk.output.test, threads=smk.threads, **smk.params.settings
     )

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_convexity(commands)
     add_init(commands)
     add_prune(commands)
+    add_estimate(commands)
+    add_summary(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -58,6 +60,41 @@ def add_convexity(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--device", help="device of torch that searches the neighbours, such as cuda (none)")
     command.add_argument("--json", action="store_true", help="print everything as JSON")
     command.set_defaults(run=run_convexity)
+
+
+def add_estimate(commands: argparse._SubParsersAction) -> None:
+    """The command `estimate`: what a config's run will need."""
+    command = commands.add_parser(
+        "estimate",
+        help="jobs, GPU-hours and memory of a config",
+        description="Jobs, GPU-hours and memory of a whole run of a config, from what its rules ask for: "
+        "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
+    )
+    command.add_argument("config", type=Path, help="config file, such as config.yaml")
+    command.set_defaults(run=run_estimate)
+
+
+def run_estimate(options: argparse.Namespace) -> None:
+    from convexprune import configuration, needs
+
+    print(needs.estimate(configuration.read_config(options.config)))
+
+
+def add_summary(commands: argparse._SubParsersAction) -> None:
+    """The command `summary`: what a run took."""
+    command = commands.add_parser(
+        "summary",
+        help="time and memory by rule of a run",
+        description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
+    )
+    command.add_argument("results", type=Path, help="results folder, such as results/paper")
+    command.set_defaults(run=run_summary)
+
+
+def run_summary(options: argparse.Namespace) -> None:
+    from convexprune import usage
+
+    print(usage.as_text(usage.summarise(usage.read_benchmarks(options.results / "benchmarks"))))
 
 
 def run_convexity(options: argparse.Namespace) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import hashlib
 import json
 import logging
 import os
+import resource
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,12 +19,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+log = logging.getLogger("convexprune")
 
-def start_log(path: str | os.PathLike[str]) -> None:
-    """Log to `path` and to stderr, and let an uncaught exception reach both.
 
-    A cluster keeps a job's stderr, a local run its log file: both hold the same lines, but that a ValueError,
-    which says in one line what to do, has its traceback in the file alone.
+# What the stages compute with; a job logs the versions of those that its environment has.
+PACKAGES = ["accelerate", "espeakng-loader", "h5py", "matplotlib", "numba", "numpy", "pandas", "pocketsphinx"]
+PACKAGES += ["scikit-learn", "scipy", "seaborn", "soundfile", "torch", "torchaudio", "transformers"]
+
+
+def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
+    """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
+
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
+    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
+    line, only the file has the traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(path, mode="w")
@@ -32,16 +44,71 @@ def start_log(path: str | os.PathLike[str]) -> None:
         force=True,
     )
     logging.captureWarnings(True)
+    started = time.monotonic()
+    process = os.getpid()
+    log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
+    log.info("seed: %s", "none, nothing here is drawn" if seed is None else seed)
+
+    def log_usage() -> None:
+        if os.getpid() == process:  # not in a forked helper
+            log.info("%s; %.1f s", describe_usage(), time.monotonic() - started)
 
     def log_exception(kind, error, trace) -> None:
+        atexit.unregister(log_usage)
         told = issubclass(kind, ValueError)
-        logging.getLogger("convexprune").critical(
-            "%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace)
-        )
+        log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
         if told:
             traceback.print_exception(kind, error, trace, file=file.stream)
+        log_usage()
+        log.critical("What to do: %s", advise(error, path))
 
+    atexit.register(log_usage)
     sys.excepthook = log_exception
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of Python, this package and those of PACKAGES that are installed."""
+    found = versions()
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe_usage() -> str:
+    """Device and peak memory of this process so far, and of the largest process it started."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peaks = [resource.getrusage(who).ru_maxrss * unit / 1e6 for who in whose]
+    torch = sys.modules.get("torch")
+    device = "CPU"
+    if torch and torch.cuda.is_initialized():
+        device = f"{torch.cuda.get_device_name()}, of it {torch.cuda.max_memory_allocated() / 1e6:.0f} MB"
+    return f"device: {device}; peak memory: {peaks[0]:.0f} MB, {peaks[1]:.0f} MB in its largest child"
+
+
+def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
+    """What the user can do about an error, in one line."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return (
+            "lower this stage's batch_size in the config, or give the job more memory (mem_mb), and run again"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"free space for {error.filename or 'the results'}, then run again: nothing half-written is left"
+        )
+    if isinstance(error, PermissionError):
+        return f"allow writing to {error.filename}, or name other folders in pathvars, and run again"
+    if isinstance(error, FileNotFoundError):
+        return f"put {error.filename} back, or delete what was made from it, and run again"
+    if isinstance(error, ImportError):
+        return f"{said}: install what requirements.lock names (make install), or run with --sdm conda"
+    if isinstance(error, ValueError | OSError):
+        return f"{said}; then run again"
+    return f"run again; if it fails again, report it with {log_path}"
 
 
 @contextmanager

@@ -1,0 +1,169 @@
+"""The workflow goes through the Slurm profile as it stands, past jobs cancelled, killed or out of time."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+RESULTS = "results/cluster"
+# The plugin names the rule and its wildcards in the comment.
+FIELDS = ("JobID", "Comment", "State", "TimeLimit", "MinMemory", "NumCPUs", "Partition", "tres-per-job")
+COLUMNS = ("id", "name", "state", "limit", "memory", "cpus", "partition", "gpus")
+# What becomes of three jobs that run side by side, each at its first attempt.
+CANCELLED = "rule_embed.hubert-tiny.pretrained_embed"
+KILLED = "rule_finetune_wildcards_hubert-tiny_words_2_0"
+LATE = "rule_finetune_wildcards_hubert-tiny_words_1_0"
+
+
+@dataclass
+class Run:
+    """What Snakemake and Slurm said of one run of the workflow."""
+
+    results: Path
+    returncode: int
+    output: str
+    jobs: pd.DataFrame  # how every Slurm job ended, in the order of submission
+    most_at_once: int
+
+
+def list_jobs() -> pd.DataFrame:
+    answer = subprocess.run(
+        ("squeue", "--states=all", "--sort=i", "--noheader", "--Format", ":|,".join(FIELDS) + ":|"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    rows = [line.split("|")[:-1] for line in answer.stdout.splitlines()]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"cpus": int})
+
+
+def scripts_of(job: str) -> list[int]:
+    """The processes that run a script of the workflow within the Slurm job."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            within = f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            if within and b"/.snakemake/scripts/" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def disturb(job: str, name: str) -> bool:
+    """Do to a running job what is to be done to it; whether it could be done yet."""
+    if name == CANCELLED:
+        subprocess.run(("scancel", job), check=True, timeout=30)
+        return True
+    scripts = scripts_of(job)
+    for process in scripts:
+        # Stopped, it uses up its time, which becomes the least that Slurm knows: a minute.
+        os.kill(process, signal.SIGKILL if name == KILLED else signal.SIGSTOP)
+    if scripts and name == LATE:
+        subprocess.run(("scontrol", "update", f"JobId={job}", "TimeLimit=1"), check=True, timeout=30)
+    return bool(scripts)
+
+
+@pytest.fixture(scope="module")
+def run(slurm, root, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("cluster")
+    shutil.copy(root / "Snakefile", directory)
+    for name in ("workflow", "envs"):
+        shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / "tests/cluster/cluster.yaml", directory)
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm"]
+    # This Slurm keeps no accounts, and its jobs take seconds.
+    command += ["--configfile", "cluster.yaml", "--slurm-status-command", "squeue"]
+    command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
+    waiting = {CANCELLED, KILLED, LATE}
+    most_at_once = 0
+    with open(directory / "snakemake.log", "w") as output:
+        snakemake = subprocess.Popen(command, cwd=directory, stdout=output, stderr=output)
+        deadline = time.monotonic() + 480
+        while snakemake.poll() is None:
+            jobs = list_jobs()
+            running = jobs[jobs.state == "RUNNING"]
+            most_at_once = max(most_at_once, len(running))
+            for job in running.itertuples():
+                if job.name in waiting and disturb(job.id, job.name):
+                    waiting.remove(job.name)
+            if time.monotonic() > deadline:
+                snakemake.terminate()
+            time.sleep(0.3)
+    return Run(
+        directory / RESULTS,
+        snakemake.returncode,
+        (directory / "snakemake.log").read_text(),
+        list_jobs(),
+        most_at_once,
+    )
+
+
+def minutes(limit: str) -> int:
+    """Minutes of a limit such as 1-02:30:00, 1:30:00 or 30:00."""
+    days, _, clock = limit.rpartition("-")
+    hours, minute, _ = ["0", *clock.split(":")][-3:]
+    return int(days or 0) * 1440 + int(hours) * 60 + int(minute)
+
+
+def test_the_run_ends_right(run):
+    assert run.returncode == 0, run.output[-5000:]
+    table = pd.read_csv(run.results / "table1.csv")
+    assert table.model.tolist() == ["hubert-tiny", "average"]
+    runs = pd.read_csv(run.results / "finetuning.csv")
+    assert sorted(runs.layers) == [1, 2]
+    assert len(pd.read_csv(run.results / "convexity.csv")) == 2 * 2 * 3  # states, datasets, layers
+
+
+def test_several_jobs_run_at_once(run):
+    assert run.most_at_once >= 2
+
+
+@pytest.mark.parametrize(("name", "state"), [(CANCELLED, "CANCELLED"), (KILLED, "FAILED"), (LATE, "TIMEOUT")])
+def test_a_disturbed_job_is_retried_with_more(run, name, state):
+    first, second = run.jobs[run.jobs.name == name].to_dict("records")
+    assert [first["state"], second["state"]] == [state, "COMPLETED"]
+    assert int(second["memory"].rstrip("M")) == 2 * int(first["memory"].rstrip("M"))
+    if name != LATE:  # its first limit was changed
+        assert minutes(second["limit"]) > minutes(first["limit"])
+
+
+def test_other_jobs_ran_once(run):
+    others = run.jobs[~run.jobs.name.isin([CANCELLED, KILLED, LATE])]
+    assert (others.state == "COMPLETED").all()
+    assert others.name.is_unique
+
+
+def test_datasets_of_a_state_share_a_submission_as_wide_as_gpus_and_cores_allow(run):
+    groups = run.jobs[run.jobs.name.str.contains("embed|score") & (run.jobs.state == "COMPLETED")]
+    asked = groups.set_index("name")[["cpus", "gpus", "partition"]].T.to_dict("list")
+    assert asked == {
+        "rule_embed.hubert-tiny.pretrained_embed": [2, "gres:gpu:1", "gpu"],  # one after the other
+        "rule_embed.hubert-tiny.words_embed": [2, "gres:gpu:1", "gpu"],
+        "rule_score.hubert-tiny.pretrained_score_convexity": [4, "N/A", "cpu"],  # side by side
+        "rule_score.hubert-tiny.words_score_convexity": [4, "N/A", "cpu"],
+    }
+
+
+def test_inference_is_timed_on_a_node_of_its_own(run):
+    timing = run.jobs[run.jobs.name.str.startswith("rule_time_inference")]
+    assert timing.cpus.tolist() == [16]  # all of the node
+
+
+def test_downloads_and_merges_stay_on_the_submitting_host(run):
+    assert not run.jobs.name.str.contains("rule_(?:build|download|merge|plan|make|draw)").any()
+
+
+def test_logs_are_in_place(run):
+    assert (run.results / "logs/finetune/hubert-tiny/words/2/0.log").read_text()
+    failed = run.results.parent / "slurm/rule_finetune"
+    assert re.search("TIME LIMIT", "".join(path.read_text() for path in failed.rglob("*.log")))

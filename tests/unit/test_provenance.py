@@ -1,0 +1,61 @@
+"""Logs tell where a result comes from and, where a job fails, what to do."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+from convexprune import provenance
+
+
+def run_job(tmp_path, root, work: str) -> tuple[subprocess.CompletedProcess, list[str]]:
+    """A job of its own process, as Snakemake runs it: what it printed, and the lines of its log file."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(root / 'workflow/scripts')!r})\n"
+        "from convexprune import provenance\n"
+        f"provenance.start_log({str(tmp_path / 'logs/job.log')!r}, seed=7)\n{work}\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return result, (tmp_path / "logs/job.log").read_text().splitlines()
+
+
+def test_a_log_has_time_versions_seed_device_and_peak_memory(tmp_path, root):
+    import numpy
+
+    result, lines = run_job(tmp_path, root, "block = bytearray(300_000_000)")
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == lines
+    assert f"numpy {numpy.__version__}" in lines[0]
+    assert f"python {sys.version.split()[0]}" in lines[0]
+    assert lines[1].endswith("seed: 7")
+    assert "device: CPU; peak memory: " in lines[-1]
+    peak = float(lines[-1].split("peak memory: ")[1].split(" MB")[0])
+    assert 300 < peak < 700
+    assert all(line[:4].isdigit() and line[10] == "T" for line in lines)
+
+
+def test_an_error_ends_with_one_line_that_says_what_to_do(tmp_path, root):
+    result, lines = run_job(tmp_path, root, "raise ValueError('mine.csv has no rows\\nat all')")
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == lines
+    assert lines[-1].endswith("CRITICAL convexprune: What to do: mine.csv has no rows; then run again")
+    assert "Traceback (most recent call last):" in lines
+    assert "peak memory" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "lower this stage's batch_size"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), "lower this stage's batch_size"),
+        (OSError(errno.ENOSPC, "full", "a/b.h5"), "free space for a/b.h5"),
+        (PermissionError(errno.EACCES, "no", "a/b.h5"), "allow writing to a/b.h5"),
+        (ModuleNotFoundError("No module named 'torch'"), "make install"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a.wav"), "put a.wav back"),
+        (KeyError("word"), "report it with logs/job.log"),
+    ],
+)
+def test_advice_fits_the_error(error, said):
+    advice = provenance.advise(error, "logs/job.log")
+    assert said in advice
+    assert "\n" not in advice

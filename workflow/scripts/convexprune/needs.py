@@ -1,0 +1,183 @@
+"""What each job needs, from the config alone: memory, time, a GPU. The rules ask, and so does the estimate.
+
+Times come from the arithmetic of the models and modest rates of hardware; a job's time limit leaves a margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CLIPS = 25_000  # items of the largest dataset that is embedded (the paper's phonemes)
+EVALUATED = 10_000  # clips of a validation split
+LAYER = 0.7  # GFLOP of a base model's transformer layer on a second of audio: 2 x 7.1e6 weights x 50 frames
+FRONT_END = 7  # the convolutions before the layers cost as much as so many of them
+LAYER_MB = 28  # weights of that layer in float32
+GPU_RATE = 10_000  # GFLOP/s that a job sustains on one GPU
+THREAD_RATE = 30  # GFLOP/s that it sustains on one thread of a CPU
+START = 0.5  # minutes until a job works
+ON_GPU = ("embed", "finetune", "time_inference")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: its rule and, where they matter to its cost, the model and the layers it runs."""
+
+    rule: str
+    model: str = ""
+    layers: int = 0
+
+
+def gpus(job: Job, config: Mapping[str, Any]) -> int:
+    """GPUs of a job: one, where there are any, for what a GPU is good for."""
+    return min(1, config["gpus"]) if job.rule in ON_GPU else 0
+
+
+def memory(job: Job, config: Mapping[str, Any]) -> int:
+    """MB of main memory that a job may use at its first attempt."""
+    weights = layer_size(config, job.model) * (FRONT_END + job.layers) * LAYER_MB
+    threads = config["threads"]
+    needs = {
+        "align_words": 1_000 + 500 * threads,
+        "embed": 4_000 + 4 * weights,
+        "export_model": 4_000 + 6 * weights,
+        "finetune": 4_000 + 10 * weights,  # weights, gradients, two moments, and clips on their way
+        "import_model": 2_000 + 4 * weights,
+        "ingest_archives": 4_000,
+        "ingest_table": 4_000,
+        "pretrain_model": 3_000 + 10 * weights,
+        "score_convexity": 3_000,
+        "synthesise_archives": 1_000 + 200 * threads,
+        "time_inference": 4_000 + 4 * weights,
+    }
+    return math.ceil(needs[job.rule] / 500) * 500
+
+
+def minutes(job: Job, config: Mapping[str, Any]) -> float:
+    """Minutes that a job takes on modest hardware."""
+    threads = config["threads"]
+    rate = 60 * (GPU_RATE if gpus(job, config) else THREAD_RATE * threads)  # GFLOP a minute
+    size = layer_size(config, job.model)
+    clip = LAYER * (FRONT_END * min(1, size) + job.layers * size)  # GFLOP of a forward pass
+    clips = count_clips(config)
+    if job.rule == "embed":
+        work = clips * clip / rate
+    elif job.rule == "finetune":
+        settings = config["finetuning"]
+        evaluations = settings["max_steps"] / settings["eval_steps"]
+        # A backward pass costs two forward passes.
+        seen = 3 * settings["max_steps"] * settings["batch_size"] + min(clips, EVALUATED) * evaluations
+        work = seen * clip / rate
+    elif job.rule == "pretrain_model":
+        work = 3 * config["models"][job.model]["pretrain"]["epochs"] * clips * clip / rate
+    elif job.rule in ("time_inference", "export_model"):
+        passes = config["timing"]["runs"] + config["timing"]["warmup"]
+        work = 2 * passes * 10 * clip / rate  # one clip at a time: a tenth of the rate
+    elif job.rule == "score_convexity":
+        # 25,000 points of 768 dimensions took 40 s a layer on two threads; the time grows with their square.
+        work = (job.layers + 1) * 1.5 / threads * (clips / CLIPS) ** 2
+    else:
+        work = {"align_words": 20, "import_model": 2, "ingest_archives": 15, "ingest_table": 15}.get(
+            job.rule, 30
+        )
+    return START + work
+
+
+def count_clips(config: Mapping[str, Any]) -> int:
+    """Clips that a job may work on: known of speech made here, else as many as the paper has."""
+    speech = config["corpus"].get("synthetic")
+    return len(speech["words"]) * sum(speech["speakers"].values()) * speech["takes"] if speech else CLIPS
+
+
+def time_limit(job: Job, config: Mapping[str, Any]) -> int:
+    """Minutes after which a job is stopped at its first attempt: three times what it should take, and ten."""
+    return math.ceil(10 + 3 * minutes(job, config))
+
+
+def layer_size(config: Mapping[str, Any], name: str) -> float:
+    """Weights of one transformer layer of a model, as a multiple of a base model's."""
+    if not name:
+        return 0
+    model = config["models"][name]
+    width = 1024 if model["size"] == "large" else model.get("pretrain", {}).get("hidden_size", 768)
+    return (width / 768) ** 2
+
+
+def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
+    """Every job of a whole run, in the order of the stages.
+
+    The layers of a model that are left to the plan are not known before the run: its pruned model is taken to
+    be as large as the full one.
+    """
+    datasets, tasks, models = config["datasets"], config["tasks"], config["models"]
+    corpus = config["corpus"]
+    if "table" in corpus:
+        yield Job("ingest_table")
+    else:
+        yield from ([Job("synthesise_archives")] if "synthetic" in corpus else [Job("download_archive")] * 2)
+        yield Job("ingest_archives")
+    if "phonemes" in datasets:
+        yield Job("align_words")
+    for dataset in datasets:
+        yield Job(f"build_{dataset}")
+    yield Job("summarise_datasets")
+    for name, model in models.items():
+        full = model["layers"]
+        source = {"hub": "download_model", "path": "import_model", "pretrain": "pretrain_model"}
+        yield Job(source[model["source"]], name, full)
+        for dataset in datasets:
+            states = 1 + len(tasks) + (dataset in config["convexity"]["untrained"])
+            yield from [Job("embed", name, full), Job("score_convexity", name, full)] * states
+    for name, model in models.items():
+        full = model["layers"]
+        for task in tasks:
+            sweep = config["sweep"].get(task, {"models": [], "layers": []})
+            kept = model["keep"].get(task)
+            runs = [full, full] if kept is None else [full, kept]
+            swept = set(sweep["layers"]) - set(runs) if name in sweep["models"] else set()
+            for layers in [*runs, *sorted(swept)]:
+                yield from [Job("finetune", name, layers)] * len(config["finetuning"]["seeds"])
+            yield Job("time_inference", name, full)
+            yield Job("export_model", name, full)
+    for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "make_table1"):
+        yield Job(rule)
+    yield Job("draw_figure1")
+    if config["sweep"]:
+        yield Job("draw_figure2")
+    yield Job("all")
+
+
+LOCAL = ("download_", "build_", "summarise_", "merge_", "plan_", "make_", "draw_", "all")
+
+
+def is_local(job: Job) -> bool:
+    """Whether the rule runs on the submitting host, as its `localrule` says."""
+    return job.rule.startswith(LOCAL)
+
+
+def estimate(config: Mapping[str, Any]) -> str:
+    """A table of the submitted jobs by rule, with hours expected and hours that their limits reserve."""
+    jobs = list(list_jobs(config))
+    lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
+    totals = Counter()
+    submitted = [job for job in jobs if not is_local(job)]
+    for rule in dict.fromkeys(job.rule for job in submitted):
+        mine = [job for job in submitted if job.rule == rule]
+        gpu_hours = sum(gpus(job, config) * minutes(job, config) for job in mine) / 60
+        at_most = sum(gpus(job, config) * time_limit(job, config) for job in mine) / 60
+        core_hours = sum(minutes(job, config) for job in mine) * config["threads"] / 60
+        sizes = sorted(memory(job, config) / 1000 for job in mine)
+        totals += Counter(jobs=len(mine), gpu=gpu_hours, most=at_most, cores=core_hours)
+        lines.append(
+            f"{rule:20} {len(mine):5} {gpu_hours:10.1f} {at_most:8.1f} {core_hours:11.1f} "
+            f"{f'{sizes[0]:.1f}-{sizes[-1]:.1f} GB':>14}"
+        )
+    lines.append(
+        f"{'submitted':20} {totals['jobs']:5} {totals['gpu']:10.1f} {totals['most']:8.1f} "
+        f"{totals['cores']:11.1f}"
+    )
+    lines.append(f"{'on this host':20} {len(jobs) - len(submitted):5}")
+    return "\n".join(lines)
