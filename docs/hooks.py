@@ -1,6 +1,7 @@
 """Pages made from the repository's own files when the site is built, so that they cannot go stale."""
 
 import json
+import posixpath
 import re
 from pathlib import Path
 
@@ -13,18 +14,24 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 # Page -> the README of the repository that is its text.
 READMES = {"results.md": "results/README.md", "workflow.md": "workflow/README.md"}
-# Links of those READMEs, and where they lead on the site.
-LINKS = {"../results/README.md": "results.md", "results/README.md": "results.md"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are READMEs of the repository."""
     for page, readme in READMES.items():
+        text = (ROOT / readme).read_text()
         text = re.sub(
-            r"\]\(([^)]+)\)", lambda link: f"]({LINKS.get(link[1], link[1])})", (ROOT / readme).read_text()
+            r"\]\(([^)]+)\)", lambda match, readme=readme: f"]({site_link(match[1], readme)})", text
         )
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def site_link(link: str, readme: str) -> str:
+    """Where a link of a README leads on the site."""
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(readme), link))
+    pages = {readme: page for page, readme in READMES.items()}
+    return pages.get(target, target.removeprefix("docs/") if target.startswith("docs/") else link)
 
 
 def on_page_markdown(markdown: str, page: Page, **_) -> str:

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from convexprune import starter
+from convexprune import configuration, starter
 from convexprune.__main__ import main
 from convexprune.survey import describe, survey
-from snakemake.utils import validate
 
 
 def record(folder, *names, rate=16_000, seconds=0.5, channels=1):
@@ -77,6 +76,8 @@ def test_splits_come_from_the_lists_of_speech_commands(recordings):
     table = survey(recordings).table.set_index("path")
     assert table.split.value_counts().to_dict() == {"train": 17, "validation": 2, "test": 1}
     assert table.split["no/bob_nohash_1.wav"] == "validation"
+    assert "the split test has 1 labels: the run will refuse that" in problems(recordings)
+    assert "the split validation" not in problems(recordings)
 
 
 def test_splits_come_from_folders(tmp_path):
@@ -183,13 +184,13 @@ def test_init_overwrites_nothing(recordings, tmp_path, existing):
 @pytest.mark.parametrize("gpus", [0, 2])
 @pytest.mark.parametrize("speakers", [False, True])
 @pytest.mark.parametrize("split", [False, True])
-def test_every_config_is_valid_and_commented(root, recordings, monkeypatch, gpus, speakers, split):
+def test_every_config_is_valid_and_commented(recordings, monkeypatch, gpus, speakers, split):
     monkeypatch.setattr(starter, "count_gpus", lambda: gpus)
     if speakers:
         record(recordings, *takes("yes", "ann", 40), *takes("yes", "bob", 40))
     if split:
         (recordings / "validation_list.txt").write_text("yes/ann_nohash_0.wav\nno/bob_nohash_1.wav\n")
-        (recordings / "testing_list.txt").write_text("yes/bob_nohash_0.wav\n")
+        (recordings / "testing_list.txt").write_text("yes/bob_nohash_0.wav\nno/bob_nohash_0.wav\n")
     folder = recordings.rename(recordings.with_name("my 'odd': näme"))
     starter.init(folder, "odd")
     config = yaml.safe_load((folder.parent / "odd.yaml").read_text())
@@ -198,7 +199,7 @@ def test_every_config_is_valid_and_commented(root, recordings, monkeypatch, gpus
     assert config["gpus"] == gpus
     assert ("seed" in config["corpus"]["table"]) == (not split)
     assert config["finetuning"]["max_steps"] % config["finetuning"]["eval_steps"] == 0
-    validate(config, root / "workflow/schemas/config.schema.yaml")
+    configuration.complete(config)
     text = (folder.parent / "odd.yaml").read_text()
     assert "workflow/schemas/config.schema.yaml" in text and max(map(len, text.splitlines())) <= 110
 

@@ -219,8 +219,13 @@ def checked(found: Survey) -> Survey:
             f"{slow} recordings are sampled below {SAMPLING_RATE} Hz: models that know wide-band speech hear "
             "less in them"
         )
-    if "split" in table and (empty := [split for split in SPLITS if not found.count(split)]):
-        found.problems.append(f"no recordings in the split {' and '.join(empty)}: the run will refuse that")
+    if "split" in table:
+        labels = table.groupby("split")["word"].nunique().reindex(SPLITS, fill_value=0)
+        found.problems += [
+            f"the split {split} has {count} labels: the run will refuse that, two are needed"
+            for split, count in labels.items()
+            if count < 2
+        ]
     if found.count("validation") < 200:
         found.problems.append(
             f"about {found.count('validation')} recordings to measure convexity on: scores will be uncertain "
