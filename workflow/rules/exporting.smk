@@ -19,6 +19,8 @@ rule export_model:
         metrics="<results>/exported/{model}/{task}/metrics.json",
     log:
         "<results>/logs/export_model/{model}/{task}.log",
+    benchmark:
+        "<results>/benchmarks/export_model/{model}/{task}.tsv"
     conda:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, as time_inference does: the CPU latency is measured here.

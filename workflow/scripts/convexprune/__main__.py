@@ -92,9 +92,11 @@ def add_summary(commands: argparse._SubParsersAction) -> None:
 
 
 def run_summary(options: argparse.Namespace) -> None:
-    from convexprune import usage
+    from convexprune import benchmarks
 
-    print(usage.as_text(usage.summarise(usage.read_benchmarks(options.results / "benchmarks"))))
+    print(
+        benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
+    )
 
 
 def run_convexity(options: argparse.Namespace) -> None:

@@ -26,9 +26,14 @@ PAPER = {
     ("phonemes", "all", "files"): 25_463,
     ("phonemes", "all", "classes"): 17,
 }
+ALIGNED = "depends on the aligner: the paper's is MAUS"
 REMARKS = {
     ("words", "test", "files"): "the paper counts the clips of _silence_, which are no words",
     ("speakers", "train", "files"): "validation is taken from the paper's training files",
+    ("phones", "all", "files"): ALIGNED,
+    ("phones", "all", "classes"): ALIGNED,
+    ("phonemes", "all", "files"): ALIGNED,
+    ("phonemes", "all", "classes"): ALIGNED,
 }
 
 
@@ -37,8 +42,8 @@ def summarise(tables: dict[str, pd.DataFrame], *, compare: bool) -> pd.DataFrame
 
     `tables` have a row an item, with `start`, `end`, `label`, `speaker` and `split`. Columns of the result:
     `dataset`, `split`, `quantity` (files; classes; speakers; and, in seconds, all files, the shortest and the
-    longest one), `value`, `paper`, `difference` (`value` - `paper`) and `remark` (why one is to be expected).
-    Rows with a count of the paper come first.
+    longest one), `value`, `paper`, `difference` (`value` - `paper`) and `remark` (why there is one, if
+    that is known). Rows with a count of the paper come first.
     """
     rows = []
     for dataset, table in tables.items():
@@ -49,8 +54,8 @@ def summarise(tables: dict[str, pd.DataFrame], *, compare: bool) -> pd.DataFrame
             for quantity, value in zip(QUANTITIES, measure(items), strict=True):
                 key = (dataset, split, quantity)
                 paper = PAPER.get(key) if compare else None
-                told = (None, None, "") if paper is None else (paper, value - paper, REMARKS.get(key, ""))
-                rows.append((*key, value, *told))
+                difference = None if paper is None else value - paper
+                rows.append((*key, value, paper, difference, REMARKS.get(key, "") if difference else ""))
     rows.sort(key=lambda row: row[COLUMNS.index("paper")] is None)
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)  # so that counts stay whole numbers
 

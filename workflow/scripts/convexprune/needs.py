@@ -22,6 +22,23 @@ START = 0.5  # minutes until a job works
 ON_GPU = ("embed", "finetune", "time_inference")
 
 
+# MB of each rule that is submitted to a cluster: as such, by MB of the model's weights, by thread.
+# Training holds weights, gradients, two moments, and clips on their way.
+MEMORY = {
+    "align_words": (1_000, 0, 500),
+    "embed": (4_000, 4, 0),
+    "export_model": (4_000, 6, 0),
+    "finetune": (4_000, 10, 0),
+    "import_model": (2_000, 4, 0),
+    "ingest_archives": (4_000, 0, 0),
+    "ingest_table": (4_000, 0, 0),
+    "pretrain_model": (3_000, 10, 0),
+    "score_convexity": (3_000, 0, 0),
+    "synthesise_archives": (1_000, 0, 200),
+    "time_inference": (4_000, 4, 0),
+}
+
+
 @dataclass(frozen=True)
 class Job:
     """One job: its rule and, where they matter to its cost, the model and the layers it runs."""
@@ -37,23 +54,10 @@ def gpus(job: Job, config: Mapping[str, Any]) -> int:
 
 
 def memory(job: Job, config: Mapping[str, Any]) -> int:
-    """MB of main memory that a job may use at its first attempt."""
+    """MB of main memory that a job may use at its first attempt. KeyError for a rule not in MEMORY."""
     weights = layer_size(config, job.model) * (FRONT_END + job.layers) * LAYER_MB
-    threads = config["threads"]
-    needs = {
-        "align_words": 1_000 + 500 * threads,
-        "embed": 4_000 + 4 * weights,
-        "export_model": 4_000 + 6 * weights,
-        "finetune": 4_000 + 10 * weights,  # weights, gradients, two moments, and clips on their way
-        "import_model": 2_000 + 4 * weights,
-        "ingest_archives": 4_000,
-        "ingest_table": 4_000,
-        "pretrain_model": 3_000 + 10 * weights,
-        "score_convexity": 3_000,
-        "synthesise_archives": 1_000 + 200 * threads,
-        "time_inference": 4_000 + 4 * weights,
-    }
-    return math.ceil(needs[job.rule] / 500) * 500
+    base, by_weights, by_thread = MEMORY[job.rule]
+    return math.ceil((base + by_weights * weights + by_thread * config["threads"]) / 500) * 500
 
 
 def minutes(job: Job, config: Mapping[str, Any]) -> float:
@@ -147,15 +151,9 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     yield Job("draw_figure1")
     if config["sweep"]:
         yield Job("draw_figure2")
+    for rule in ("write_summary", "show_table1", "show_plan", "show_convexity", "show_counts"):
+        yield Job(rule)
     yield Job("all")
-
-
-LOCAL = ("download_", "build_", "summarise_", "merge_", "plan_", "make_", "draw_", "all")
-
-
-def is_local(job: Job) -> bool:
-    """Whether the rule runs on the submitting host, as its `localrule` says."""
-    return job.rule.startswith(LOCAL)
 
 
 def estimate(config: Mapping[str, Any]) -> str:
@@ -163,7 +161,7 @@ def estimate(config: Mapping[str, Any]) -> str:
     jobs = list(list_jobs(config))
     lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
     totals = Counter()
-    submitted = [job for job in jobs if not is_local(job)]
+    submitted = [job for job in jobs if job.rule in MEMORY]  # the others run on the submitting host
     for rule in dict.fromkeys(job.rule for job in submitted):
         mine = [job for job in submitted if job.rule == rule]
         gpu_hours = sum(gpus(job, config) * minutes(job, config) for job in mine) / 60

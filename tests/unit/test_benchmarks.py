@@ -1,7 +1,7 @@
 """The summary of a run adds up what Snakemake measured."""
 
 import pytest
-from convexprune import __main__, usage
+from convexprune import __main__, benchmarks
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -16,7 +16,7 @@ def test_jobs_are_added_up_by_rule(tmp_path):
     write(tmp_path, "embed/a/pretrained/words.tsv", 60, 500, 30)
     write(tmp_path, "embed/b/pretrained/words.tsv", 120, 700, 90)
     write(tmp_path, "align_words.tsv", 30, "NA", "NA")  # too short to be sampled
-    table = usage.summarise(usage.read_benchmarks(tmp_path / "benchmarks")).set_index("rule")
+    table = benchmarks.summarise(benchmarks.read_benchmarks(tmp_path / "benchmarks")).set_index("rule")
     assert table.loc["embed"].tolist() == [2, 3.0, 2.0, 2.0, 700]
     assert table.loc["align_words", ["jobs", "minutes", "cpu_minutes"]].tolist() == [1, 0.5, 0]
     assert table.loc["all"].tolist() == [3, 3.5, 2.0, 2.0, 700]
