@@ -24,9 +24,7 @@ demo: .venv/installed
 	$(SNAKEMAKE) $(DEMO)
 	@$(BIN)/snakemake $(DEMO) --report results/demo/report.html > results/demo/report.log 2>&1 \
 		|| { cat results/demo/report.log; exit 1; }
-	@cat results/demo/table1.md
-	@echo
-	@echo "Figures: results/demo/figures/   Report: results/demo/report.html   Tables: results/demo/*.csv"
+	@echo "Report: results/demo/report.html   Tables: results/demo/*.csv"
 
 # The report of any other config: make report CONFIG=my.yaml RESULTS=results/mine
 report: .venv/installed

@@ -36,3 +36,7 @@ rule all:
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
         summary=multiext("<results>/summary", ".md", ".html"),
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
+
+
+onsuccess:
+    print_outcome()
