@@ -120,7 +120,7 @@ def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader)
     printed = reader.follow("your-data.md")
     assert "2: no 30, yes 30" in printed
     assert ".venv/bin/snakemake --cores all --configfile recordings.yaml" in printed
-    assert "## Layers kept" in printed  # the summary
+    assert printed.count("## Layers kept") == 2  # at the end of the run, and in the summary
     assert "recordings/no/ann0_nohash_0.wav: {" in printed  # the pruned model's answer
 
     results = reader.folder / "results/recordings"
