@@ -29,8 +29,10 @@ rule all:
     default_target: True
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
-        figure1=multiext("<results>/figures/figure1", ".pdf", ".png"),
-        figure2=multiext("<results>/figures/figure2", ".pdf", ".png") if config["sweep"] else [],
+        figures=multiext("<results>/figures/figure", "1.pdf", "4.pdf"),
+        figures_of_sweep=multiext("<results>/figures/figure", "2.pdf", "3.pdf") if config["sweep"] else [],
+        choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
+        correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
         data=multiext("<results>/datasets/summary", ".csv", ".md"),
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),

@@ -38,7 +38,7 @@ def run(script, folder, settings=None, **tables):
     script.main(
         SimpleNamespace(
             input=SimpleNamespace(**{name: folder / f"{name}.csv" for name in tables}),
-            output=SimpleNamespace(dataset=folder / "dataset.csv"),
+            output=SimpleNamespace(dataset=folder / "dataset.csv", labels=folder / "labels.csv"),
             params=SimpleNamespace(settings=settings),
             log=[folder / "log"],
         )
@@ -178,11 +178,19 @@ def test_phonemes_are_the_frequent_phones_in_order(tmp_path):
     assert phonemes["label"].tolist() == ["s", "E", "s", "3`", "E", "s", "3`"]
     assert phonemes["item"].tolist() == [f"{i}.wav" for i in (0, 1, 2, 4, 5, 6, 7)]
     assert phonemes["start"].tolist() == [0, 100, 200, 400, 500, 600, 700]
+    assert (tmp_path / "labels.csv").read_text().splitlines() == [
+        "label,count,kept",
+        "s,3,True",
+        "3`,2,True",
+        "E,2,True",
+        "{,1,False",
+    ]
+    assert "dropped: { (1)" in (tmp_path / "log").read_text()
 
 
 def test_min_count_is_exceeded_not_met():
     phones = phone_table(["a"] * 3 + ["b"] * 4 + ["c"] * 5)
-    assert set(datasets.build_phonemes(phones, min_count=3)["label"]) == {"b", "c"}
+    assert set(datasets.build_phonemes(phones, min_count=3)[0]["label"]) == {"b", "c"}
     with pytest.raises(ValueError, match=r"1 labels .* min_count = 4 .*second most frequent has 4"):
         datasets.build_phonemes(phones, min_count=4)
 

@@ -53,3 +53,11 @@ def test_another_process_gets_another_gpu_until_the_first_ends(claims, tmp_path)
     other.kill()
     other.communicate()
     assert devices.claim_one(["0", "1"]) == "0"
+
+
+def test_a_cpu_is_named_as_the_system_does(tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU: 9 GHz\n" * 2)
+    monkeypatch.setattr(devices, "CPU_INFORMATION", tmp_path / "cpuinfo")
+    assert devices.name_device("cpu") == "Some CPU: 9 GHz"
+    monkeypatch.setattr(devices, "CPU_INFORMATION", tmp_path / "missing")
+    assert devices.name_device("cpu")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune import embeddings, encoders, extraction
+from convexprune import corpus, embeddings, encoders, extraction
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 N = 7
@@ -98,9 +98,18 @@ def task(tmp_path, clips):
             samples=tmp_path / "corpus.h5",
             fingerprint=tmp_path / "corpus.sha256",
             dataset=tmp_path / "words.csv",
+            table=tmp_path / "corpus.csv",
         ),
         output=SimpleNamespace(embeddings=tmp_path / "out/words.h5"),
-        params=SimpleNamespace(settings={"split": "test", "frames": "all", "layers": LAYERS, "seed": None}),
+        params=SimpleNamespace(
+            settings={
+                "split": "test",
+                "frames": "all",
+                "context": "segment",
+                "layers": LAYERS,
+                "seed": None,
+            }
+        ),
         wildcards=SimpleNamespace(model="tiny", state="pretrained", dataset="words"),
         resources=SimpleNamespace(batch_size=4, gpu=0),
         threads=1,
@@ -138,6 +147,72 @@ def test_frames_valid_pools_the_signal_only(task, clips):
     embed.main(task)
     expected = expected_embeddings(task, clips, clips[1])
     np.testing.assert_allclose(read(task), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_phonemes_in_context_are_the_frames_of_their_word(task, clips, batch_size):
+    """Spans of clips 0, 1 and 6; frame t sees samples 320 t to 320 t + 319: its centre is 320 t + 159.5."""
+    offsets = np.cumsum(clips[1]) - clips[1]
+    pd.DataFrame(
+        {
+            "path": [f"clip{i}" for i in range(N)],
+            "word": "yes",
+            "speaker": "s",
+            "split": "test",
+            "offset": offsets,
+            "n_samples": clips[1],
+        }
+    ).to_csv(task.input.table, index=False)
+    spans = [  # clip, start and end in it, its frames
+        (0, 159, 160, [0]),
+        (0, 160, 1_440, [1, 2, 3, 4]),
+        (0, 700, 705, [2]),  # no centre inside: the nearest
+        (1, 5_000, 9_000, list(range(16, 28))),
+        (6, 14_000, 15_999, list(range(44, 50))),
+        (6, 15_990, 15_999, [49]),
+    ]
+    items = [
+        (f"clip{i}", offsets[i] + start, offsets[i] + end, "a", "s", "test") for i, start, end, _ in spans
+    ]
+    pd.DataFrame(items, columns=corpus.ITEM_COLUMNS).to_csv(task.input.dataset, index=False)
+    task.params.settings["context"] = "word"
+    task.resources.batch_size = batch_size
+    embed.main(task)
+    model, extractor = encoders.load_encoder(task.input.weights.parent)
+    found = read(task)
+    for number, (clip, _, _, frames) in enumerate(spans):
+        rounded = (np.round(clips[0][clip] * 32767) / 32768).astype(np.float32)
+        inputs = extractor(rounded, sampling_rate=16_000, return_tensors="pt")["input_values"]
+        with torch.no_grad():
+            states = model(inputs, output_hidden_states=True).hidden_states
+        expected = np.stack([state[0, frames].mean(dim=0).numpy() for state in states])
+        np.testing.assert_allclose(found[:, number], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_frames_have_their_centre_where_the_papers_models_put_it():
+    """25 ms windows every 20 ms: a change of one sample moves the frames whose window holds it."""
+    convolutions = {"conv_dim": [4] * 7, "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5] + [2] * 6}
+    model = make_encoder(feat_extract_norm="layer", **convolutions)
+    step, first = encoders.find_parts(model).frames
+    assert (step, first) == (320, 199.5)
+    centres = first + step * np.arange(49)
+    clip = torch.randn(1, 16_000)
+    changed = clip.clone()
+    changed[0, 8_000] += 1
+    with torch.no_grad():
+        difference = (model.feature_extractor(clip) - model.feature_extractor(changed)).abs().sum(dim=(0, 1))
+    assert np.array_equal(difference.numpy() > 0, np.abs(centres - 8_000) < 200)
+
+
+def test_phonemes_after_the_first_second_have_no_context(task, clips):
+    table = pd.DataFrame([("clip0", "yes", "s", "test", 0, 20_000)], columns=corpus.COLUMNS)
+    table.to_csv(task.input.table, index=False)
+    pd.DataFrame([("clip0", 16_000, 17_000, "a", "s", "test")], columns=corpus.ITEM_COLUMNS).to_csv(
+        task.input.dataset, index=False
+    )
+    task.params.settings["context"] = "word"
+    with pytest.raises(ValueError, match=r"clip0 has phonemes after its first second.*context: segment"):
+        embed.main(task)
 
 
 def test_the_file_says_where_it_comes_from(task):

@@ -146,6 +146,17 @@ def test_import_copies_a_local_folder(tmp_path, clips):
     assert (record["source"], record["id"], record["settings"]) == ("path", "given", settings)
 
 
+@pytest.mark.parametrize(
+    ("card", "licence"), [("---\nlicense: mit\n---\n# Words", "mit"), ("# Words", None), (None, None)]
+)
+def test_import_takes_the_licence_of_the_card(tmp_path, card, licence):
+    encoders.save_folder(tmp_path / "given", make_encoder(), make_feature_extractor())
+    if card:
+        (tmp_path / "given/README.md").write_text(card)
+    sources.import_encoder(tmp_path / "out", {"path": str(tmp_path / "given"), "layers": LAYERS})
+    assert json.loads((tmp_path / "out/provenance.json").read_text())["licence"] == licence
+
+
 def test_import_refuses_what_is_no_model_folder(tmp_path):
     with pytest.raises(ValueError, match="is not a folder"):
         sources.import_encoder(tmp_path / "out", {"path": str(tmp_path / "none"), "layers": 1})

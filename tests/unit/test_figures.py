@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import draw_figure1
 import draw_figure2
+import draw_figure3
+import draw_figure4
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +62,44 @@ def finetuning_of(layers, task="words", step=2, seeds=(0,)) -> pd.DataFrame:
 def draw1(layers, average="pair", **kwargs):
     table = convexity_of(layers, **kwargs)
     sizes = {model: "large" if "large" in model else "base" for model in layers}
-    return table, figures.figure1(table, plan_of(layers), list(layers), sizes, layers, average)
+    data = figures.figure1_data(table, plan_of(layers), list(layers), average)
+    return table, figures.figure1(data, list(layers), sizes)
+
+
+def draw2(table, runs, models, task, average="pair"):
+    return figures.figure2(figures.figure2_data(table, runs, models, task, average), models, task)
+
+
+def choices_of(models, tasks=("words",), seconds=1e5) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    names = ("plan", "convexity", "highest convexity", "linear probe", "middle layer", "no pruning")
+    rows = [
+        {"task": task, "model": model, "choice": choice}
+        for task, model, choice in product(tasks, models, (*names, "whole sweep", "best on test"))
+    ]
+    table = pd.DataFrame(rows).assign(lost=rng.uniform(0, 0.02, len(rows)))
+    times = {"middle layer": 0, "no pruning": 0, "whole sweep": seconds, "best on test": seconds}
+    return table.assign(
+        seconds=table["choice"].map(times).fillna(seconds / 100) * rng.uniform(1, 2, len(rows))
+    )
+
+
+def convergence_of(layers, tasks=("words", "speakers")) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    rows = [
+        {"task": task, "model": model, "full_layers": full, "stops_rising": full // 2}
+        for task, (model, full) in product(tasks, layers.items())
+    ]
+    table = pd.DataFrame(rows).assign(stderr=0.004, sigma=0.002, convexity=rng.uniform(0.9, 0.99, len(rows)))
+    table.loc[len(rows) - 1, "convexity"] = 0.5  # far from the others, at the edge
+    return table.assign(accuracy=table["convexity"] - rng.uniform(0, 0.01, len(rows)))
+
+
+def correlations_of(tasks=("words", "speakers"), rho=0.875) -> pd.DataFrame:
+    last = pd.DataFrame(
+        {"relation": "last-layer convexity", "task": [*tasks, "all"], "model": "all", "rho": rho}
+    )
+    return pd.concat([last, last.assign(relation="linear probe", rho=-1)])
 
 
 def grid_of(figure) -> list[list[str]]:
@@ -191,7 +230,7 @@ def test_points_are_pretrained_convexity_against_mean_accuracy_with_layers_writt
     layers = {"small": 6, "tiny": 4}
     table, runs = convexity_of(layers), finetuning_of(layers, step=1, seeds=(0, 1))
     other = finetuning_of(layers, task="speakers", step=1)
-    ax = figures.figure2(table, pd.concat([runs, other]), list(layers), "words", "class").axes[0]
+    ax = draw2(table, pd.concat([runs, other]), list(layers), "words", "class").axes[0]
     scores = table.query("state == 'pretrained' and dataset == 'words'").set_index(["model", "layers"])
     means = 100 * runs.groupby(["model", "layers"])["accuracy"].mean()
     expected = {
@@ -219,9 +258,7 @@ def test_points_are_pretrained_convexity_against_mean_accuracy_with_layers_writt
 
 def test_every_model_looks_different():
     layers = dict.fromkeys("abcdefghijkl", 2)
-    figure = figures.figure2(
-        convexity_of(layers), finetuning_of(layers, step=1), list(layers), "words", "pair"
-    )
+    figure = draw2(convexity_of(layers), finetuning_of(layers, step=1), list(layers), "words")
     handles = figure.legends[0].legend_handles[: len(layers)]
     assert len({(line.get_color(), line.get_marker()) for line in handles}) == len(layers)
 
@@ -234,7 +271,7 @@ def test_labels_of_like_models_keep_apart_and_inside(step):
     table["score"] = 0.2 + 0.03 * table["layers"] + rng.normal(0, 0.003, len(table))
     table["stderr"] = 0.001
     runs["accuracy"] = 0.9 + 0.007 * runs["layers"] + rng.normal(0, 0.001, len(runs))
-    figure = figures.figure2(table, runs, list(layers), "words", "pair")
+    figure = draw2(table, runs, list(layers), "words")
     assert_nothing_is_covered_or_clipped(figure)
     (ax,) = figure.axes
     frame = ax.get_window_extent().padded(1)
@@ -250,7 +287,7 @@ def test_labels_of_like_models_keep_apart_and_inside(step):
 @pytest.mark.parametrize("accuracies", [(1.0, 1.0), (0.0, 1.0), (0.0, 0.0), (0.971, 0.973), (0.1, 0.4)])
 def test_any_accuracy_can_be_drawn_with_readable_ticks(accuracies):
     runs = finetuning_of({"a": 2}, step=1).assign(accuracy=[*accuracies, accuracies[0]])
-    figure = figures.figure2(convexity_of({"a": 2}), runs, ["a"], "words", "pair")
+    figure = draw2(convexity_of({"a": 2}), runs, ["a"], "words")
     (ax,) = figure.axes
     figure.draw_without_rendering()
     low, high = ax.get_ylim()
@@ -263,26 +300,144 @@ def test_any_accuracy_can_be_drawn_with_readable_ticks(accuracies):
 
 def test_no_runs_of_the_task_is_an_error_that_says_so():
     with pytest.raises(ValueError, match="fine-tuned to speakers"):
-        figures.figure2(convexity_of({"a": 2}), finetuning_of({"a": 2}), ["a"], "speakers", "pair")
+        draw2(convexity_of({"a": 2}), finetuning_of({"a": 2}), ["a"], "speakers")
 
 
-@pytest.mark.parametrize("adapter", [draw_figure1, draw_figure2])
-def test_adapters_write_pdf_and_png(adapter, tmp_path):
+@pytest.mark.parametrize(("seeds", "error"), [((0,), "sigma"), ((0, 1, 2), "spread")])
+def test_accuracy_bars_are_the_spread_over_seeds_or_sigma_for_one(seeds, error):
+    runs = finetuning_of({"a": 2}, step=1, seeds=seeds)
+    data = figures.figure2_data(convexity_of({"a": 2}), runs, ["a"], "words", "pair")
+    accuracies = runs.groupby("layers")["accuracy"]
+    expected = 100 * (accuracies.std() if error == "spread" else accuracies.size() * 0.002)
+    assert data[error].tolist() == pytest.approx(expected.tolist())
+    assert (data["seeds"] == len(seeds)).all()
+    (ax,) = figures.figure2(data, ["a"], "words").axes
+    vertical = max(ax.collections, key=lambda bars: np.ptp(bars.get_segments()[0][:, 1]))
+    heights = [np.ptp(segment[:, 1]) for segment in vertical.get_segments()]
+    assert heights == pytest.approx(2 * expected.to_numpy())
+
+
+def handles_of(figure) -> dict[str, tuple]:
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    lines = figure.legends[0].legend_handles
+    return {text: (line.get_color(), line.get_marker()) for text, line in zip(texts, lines, strict=True)}
+
+
+def test_a_model_looks_alike_in_every_figure():
+    some = ["wavlm-base", "hubert-large"]
+    data = figures.figure2_data(convexity_of(PAPER), finetuning_of(PAPER), some, "words", "pair")
+    drawn = [
+        figures.figure2(data, list(PAPER), "words"),
+        figures.figure3(choices_of(some), list(PAPER)),
+        figures.figure4(
+            convergence_of({model: PAPER[model] for model in some}), correlations_of(), list(PAPER)
+        ),
+        figures.figure4(convergence_of(PAPER), correlations_of(), list(PAPER)),
+    ]
+    for model in some:
+        assert len({handles_of(figure)[model] for figure in drawn}) == 1
+    assert all("wav2vec2-base" not in handles_of(figure) for figure in drawn[:3])
+
+
+def drawn_points(ax, marker) -> set[tuple[float, float]]:
+    lines = (line for line in ax.get_lines() if line.get_marker() == marker)
+    return {tuple(point) for line in lines for point in np.round(line.get_xydata(), 9)}
+
+
+def test_choices_are_drawn_with_their_loss_and_their_time():
+    table = choices_of(["a", "b"], tasks=("words", "speakers"))
+    axes = figures.figure3(table, ["a", "b"]).axes
+    assert [ax.get_title(loc="left") for ax in axes] == (
+        ["accuracy lost, words", "time to choose", "accuracy lost, speakers", "time to choose"]
+    )
+    shown = table[table["choice"] != "best on test"]  # it loses nothing by definition
+    for i, task in enumerate(("words", "speakers")):
+        of_task = shown[shown["task"] == task]
+        assert [label.get_text() for label in axes[2 * i].get_yticklabels()] == list(
+            of_task["choice"].unique()
+        )
+        for ax, values in ((axes[2 * i], 100 * of_task["lost"]), (axes[2 * i + 1], of_task["seconds"])):
+            for model, marker in (("a", "o"), ("b", "s")):
+                found = sorted(drawn_points(ax, marker), key=lambda point: point[1])
+                assert [x for x, _ in found] == pytest.approx(
+                    values[of_task["model"] == model].tolist(), abs=1e-8
+                )
+                assert [round(y) for _, y in found] == list(range(7))
+            means = sorted(drawn_points(ax, "|"), key=lambda point: point[1])
+            expected = values.groupby(of_task["choice"], sort=False).mean()
+            assert [x for x, _ in means] == pytest.approx(expected.tolist(), abs=1e-8)
+
+
+def test_unknown_times_are_left_out():
+    table = choices_of(["a"]).assign(seconds=np.nan)
+    figure = figures.figure3(table, ["a"])
+    assert_nothing_is_covered_or_clipped(figure)
+
+
+@pytest.mark.parametrize("seconds", [1, 50, 1e3, 1e6])
+@pytest.mark.parametrize("models", [list(PAPER), ["a"]], ids=["seven", "one"])
+def test_figure3_keeps_everything_apart(models, seconds):
+    figure = figures.figure3(choices_of(models, ("words", "speakers"), seconds), models)
+    assert_nothing_is_covered_or_clipped(figure)
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        ticks = [t for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high and t.get_text()]
+        assert len(ticks) >= 2
+        boxes = [tick.get_window_extent() for tick in ticks]
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_last_layer_convexity_is_drawn_against_accuracy_with_the_layers_written():
+    table = convergence_of(PAPER)
+    figure = figures.figure4(table, correlations_of(), list(PAPER))
+    for ax, task in zip(figure.axes, ("words", "speakers"), strict=True):
+        assert ax.get_title(loc="left") == f"{task}, ρ = 0.88"
+        of_task = table[table["task"] == task]
+        points = {
+            (round(100 * row.convexity, 9), round(100 * row.accuracy, 9), str(row.stops_rising))
+            for row in of_task.itertuples()
+        }
+        assert {(*np.round(text.xy, 9), text.get_text()) for text in ax.texts} == points
+        drawn = np.concatenate([line.get_xydata() for line in ax.get_lines()])
+        assert {tuple(point) for point in np.round(drawn, 9)} == {point[:2] for point in points}
+    unknown = figures.figure4(table, correlations_of(rho=np.nan), list(PAPER))
+    assert [ax.get_title(loc="left") for ax in unknown.axes] == ["words", "speakers"]
+
+
+@pytest.mark.parametrize("tasks", [("words",), ("words", "speakers")])
+@pytest.mark.parametrize("layers", [PAPER, {"tiny": 4}], ids=["seven", "one"])
+def test_figure4_keeps_everything_apart(layers, tasks):
+    figure = figures.figure4(convergence_of(layers, tasks), correlations_of(tasks), list(layers))
+    assert_nothing_is_covered_or_clipped(figure)
+    for ax in figure.axes:
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert all(ax.get_window_extent().containsx(box.x0) for box in boxes)
+        assert not any(one.padded(-1).overlaps(other.padded(-1)) for one, other in combinations(boxes, 2))
+
+
+def output_in(folder) -> SimpleNamespace:
+    return SimpleNamespace(**{kind: str(folder / f"figure.{kind}") for kind in ("csv", "pdf", "png")})
+
+
+@pytest.mark.parametrize("adapter", [draw_figure1, draw_figure2, draw_figure3, draw_figure4])
+def test_adapters_write_pdf_png_and_what_they_show(adapter, tmp_path):
     layers = {"small": 3}
-    inputs = {"convexity": convexity_of(layers), "plan": plan_of(layers), "finetuning": finetuning_of(layers)}
+    inputs = {
+        **{"convexity": convexity_of(layers), "plan": plan_of(layers), "finetuning": finetuning_of(layers)},
+        **{"choices": choices_of(layers), "convergence": convergence_of(layers)},
+        "correlations": correlations_of(),
+    }
     for name, table in inputs.items():
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     settings = {
-        draw_figure1: {"models": ["small"], "average": "pair", "sizes": {"small": "base"}, "layers": layers},
-        draw_figure2: {"models": ["small"], "average": "pair", "task": "words"},
+        draw_figure1: {"average": "pair", "sizes": {"small": "base"}},
+        draw_figure2: {"average": "pair", "swept": ["small"], "task": "words"},
     }
     adapter.main(
         SimpleNamespace(
             input=SimpleNamespace(**{name: str(tmp_path / f"{name}.csv") for name in inputs}),
-            output=SimpleNamespace(
-                pdf=str(tmp_path / "out/figure.pdf"), png=str(tmp_path / "out/figure.png")
-            ),
-            params=SimpleNamespace(settings=settings[adapter]),
+            output=output_in(tmp_path / "out"),
+            params=SimpleNamespace(settings={"models": ["small"], **settings.get(adapter, {})}),
             log=[str(tmp_path / "log")],
         )
     )
@@ -290,6 +445,8 @@ def test_adapters_write_pdf_and_png(adapter, tmp_path):
     with Image.open(tmp_path / "out/figure.png") as image:
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
         assert image.width == 200 * figures.WIDTH
+    rows = {draw_figure1: 4 * 3 * 4, draw_figure2: 3, draw_figure3: 8, draw_figure4: 2}
+    assert len(pd.read_csv(tmp_path / "out/figure.csv")) == rows[adapter]
 
 
 def test_a_figure_saved_later_has_the_same_bytes(tmp_path, monkeypatch):
@@ -298,6 +455,6 @@ def test_a_figure_saved_later_has_the_same_bytes(tmp_path, monkeypatch):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", day)  # the date that matplotlib would write
         figure = Figure()
         figure.text(0.5, 0.5, "text")
-        figures.save(figure, tmp_path / "a.pdf", tmp_path / "a.png")
-        written.append([(tmp_path / name).read_bytes() for name in ("a.pdf", "a.png")])
+        figures.save(figure, pd.DataFrame(), output_in(tmp_path))
+        written.append([(tmp_path / f"figure.{kind}").read_bytes() for kind in ("pdf", "png")])
     assert written[0] == written[1]

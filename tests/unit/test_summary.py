@@ -50,7 +50,7 @@ def inputs(**changes):
         "plan": plan,
         "table1": TABLE1,
         "convexity": convexity,
-        "data": "# The data\n\n| dataset |\n",
+        "studies": ["# The data\n\n| dataset |\n"],
         "failures": None,
         "provenance": {
             "tiny": {

@@ -35,9 +35,12 @@ KEPT = {("base", "words"): 9, ("large", "words"): 16, ("base", "speakers"): 3, (
 N_TEST = {"words": 4890, "speakers": 4348}
 
 
+P_VALUE = 0.0123  # of every comparison of the first seed below
+
+
 def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
     """The merged tables from which the paper's Table 1 would have come."""
-    finetuning, timing, plan = [], [], []
+    finetuning, timing, plan, costs, significance = [], [], [], [], []
     for line in PRINTED.split("\n")[1:-1]:
         model, *numbers = line.split()
         size = model.rsplit("-", 1)[1]
@@ -53,8 +56,10 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
                 finetuning.append(
                     common
                     | {"layers": kept, "seed": 0, "accuracy": p, "sigma": (p * (1 - p) / N_TEST[task]) ** 0.5}
-                    | {"training_time": seconds, "parameters": 10 + 5 * kept}
+                    | {"training_time": seconds, "cached_features": "none"}
                 )
+                costs.append(common | {"layers": kept, "parameters": 10_000_000 + 5_000_000 * kept})
+                costs[-1] |= {"bytes": 4 * costs[-1]["parameters"] + 96, "multiply_adds": 10**9 * (1 + kept)}
             # a sweep run that belongs to no cell of the table
             finetuning.append(finetuning[-1] | {"layers": 1, "accuracy": 0.5, "training_time": 1.0})
             ratio = {
@@ -62,13 +67,19 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
                 "ratio_mean": 2.0,
                 "ratio_median_stderr": 0.01,
                 "ratio_stderr": 9.0,
+                "disturbed": model == "wavlm-base",
             }
+            tests = {"n_items": N_TEST[task], "only_full": 1, "only_pruned": 2}
+            for seed, p in ((0, P_VALUE), (1, 0.9)):
+                significance.append(common | {"layers": layers, "seed": seed, "p_value": p} | tests)
             timing.append(common | {"layers": layers} | ratio)
             plan.append(common | {"layers": layers, "rule": "explicit", "reason": "the paper's"})
     return {
         "finetuning": pd.DataFrame(finetuning).sample(frac=1, random_state=0),
         "timing": pd.DataFrame(timing),
         "plan": pd.DataFrame(plan),
+        "costs": pd.DataFrame(costs),
+        "significance": pd.DataFrame(significance),
     }
 
 
@@ -79,7 +90,7 @@ def models() -> list[str]:
 
 @pytest.fixture
 def paper(models) -> pd.DataFrame:
-    return tables.table1(**inputs(), models=models)
+    return tables.table1(**inputs(), models=models, seed=0)
 
 
 def test_reproduces_every_printed_cell_but_the_misprints(paper, models):
@@ -103,7 +114,7 @@ def test_reproduces_the_averages(paper):
         "speaker_inference_diff": -58.76,
     }.items():
         assert average[column] == pytest.approx(printed, abs=0.006)
-    assert average.filter(regex="full|pruned|layers|outlier|stderr").isna().all()
+    assert average.filter(regex="full|pruned|layers|outlier|stderr|p_value|cached|disturbed").isna().all()
 
 
 def test_the_rule_stars_the_papers_star_and_no_other(paper):
@@ -123,6 +134,9 @@ def test_columns_are_the_papers_first_and_percentages(paper):
     assert row["speaker_pruned_sigma"] == pytest.approx(100 * (0.9753 * 0.0247 / 4348) ** 0.5)
     assert row["word_inference_stderr"] == pytest.approx(1.0)
     assert row["word_parameter_reduction"] == pytest.approx(100 * (5 * 8) / (10 + 5 * 24))
+    assert (row["word_full_parameters"], row["word_pruned_parameters"]) == (130_000_000, 90_000_000)
+    assert (row["word_pruned_bytes"], row["speaker_pruned_multiply_adds"]) == (360_000_096, 6 * 10**9)
+    assert row["word_p_value"] == P_VALUE  # of the seed asked for
     assert pd.isna(row["word_full_spread"])  # one seed has no spread
 
 
@@ -134,12 +148,12 @@ def test_seeds_are_averaged_and_their_spread_told(models):
         training_time=sources["finetuning"]["training_time"] + 500,
     )
     sources["finetuning"] = pd.concat([sources["finetuning"], again])
-    row = tables.table1(**sources, models=models).set_index("model").loc["wav2vec2-base"]
+    row = tables.table1(**sources, models=models, seed=0).set_index("model").loc["wav2vec2-base"]
     assert row["word_full"] == pytest.approx(97.32)
     assert row["word_full_spread"] == pytest.approx(2 / 2**0.5)
     assert row["word_full_sigma"] == pytest.approx(100 * (0.9832 * 0.0168 / 4890) ** 0.5)
     assert row["word_train_time_diff"] == pytest.approx(100 * (841.2 + 1341.2) / (1000 + 1500) - 100)
-    printed = tables.markdown(tables.table1(**sources, models=models))
+    printed = tables.markdown(tables.table1(**sources, models=models, seed=0))
     assert "97.32 ± 0.18 [1.41]" in printed
 
 
@@ -164,11 +178,12 @@ def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
     sources = inputs(tasks=["words"])
     sources["finetuning"] = sources["finetuning"].query("model != 'wavlm-base'")
     sources["timing"] = sources["timing"].query("model != 'wavlm-base'")
-    table = tables.table1(**sources, models=models)
+    table = tables.table1(**sources, models=models, seed=0)
     assert table.filter(like="speaker_").isna().all(axis=None)
     row = table.set_index("model").loc["wavlm-base"]
     assert row["word_layers"] == 9
-    assert row.filter(regex="word_(full|pruned|acc_diff|train|inf|par)").drop("word_full_layers").isna().all()
+    missing = "word_(full|pruned|acc_diff|train_time_diff|inference_diff|inference_stderr|disturbed)$"
+    assert row.filter(regex=missing).isna().all()
     assert table["word_acc_diff"].iloc[-1] == pytest.approx(
         np.mean([0.11, -0.30, -0.20, -0.80, 0.45, -0.98]), abs=0.005
     )
@@ -180,7 +195,7 @@ def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
 
 
 def test_only_the_models_asked_for_in_their_order(models):
-    table = tables.table1(**inputs(), models=models[3:1:-1])
+    table = tables.table1(**inputs(), models=models[3:1:-1], seed=0)
     assert list(table["model"]) == ["wavlm-large", "wavlm-base", "average"]
 
 
@@ -188,33 +203,77 @@ def test_a_missing_column_is_named():
     sources = inputs()
     sources["timing"] = sources["timing"].drop(columns="ratio_median")
     with pytest.raises(ValueError, match=r"timing table lacks .*ratio_median"):
-        tables.table1(**sources, models=["wavlm-base"])
+        tables.table1(**sources, models=["wavlm-base"], seed=0)
+
+
+def cells_of(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
 
 
 def test_markdown_is_aligned_and_tells_the_numbers(paper):
     text = tables.markdown(paper)
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 * (2 + 7 + 1)
-    for block in (rows[:10], rows[10:]):
-        assert len({len(row) for row in block}) == 1
-        assert {tuple(i for i, c in enumerate(row) if c == "|") for row in block}.__len__() == 1
+    assert len(rows) == 2 * (2 + 7 + 1) + (2 + 2 * 7)
+    for block in (rows[:10], rows[10:20], rows[20:]):
+        assert len({tuple(i for i, c in enumerate(row) if c == "|") for row in block}) == 1
+    assert max(map(len, text.splitlines())) <= 120
     (starred,) = (row for row in rows if "*" in row)
-    cells = [cell.strip() for cell in starred.strip("|").split("|")]
-    assert cells[:5] == ["hubert-large", "5/24", "69.64 ± 0.70", "96.36 ± 0.28", "+38.37*"]
-    assert cells[5:] == ["-73.08", "-58.89", "-65.94 ± 1.00"]
-    assert [cell.strip() for cell in rows[-1].strip("|").split("|")] == (
-        ["average", "", "", "", "+1.17", "", "-47.84", "-58.76"]
+    assert cells_of(starred) == (
+        [
+            "hubert-large",
+            "5/24",
+            "69.64 ± 0.70",
+            "96.36 ± 0.28",
+            "+38.37*",
+            "0.012",
+            "-58.89",
+            "-65.94 ± 1.00",
+        ]
     )
+    assert cells_of(rows[19]) == ["average", "", "", "", "+1.17", "", "-47.84", "-58.76"]
+    sizes = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[22:]}
+    assert sizes["hubert-large", "speakers"] == (
+        ["130 → 35.0 (-73.08 %)", "520 → 140 (-73.08 %)", "25.0 → 6.00 (-76.00 %)"]
+    )
+
+
+def test_times_of_a_disturbed_machine_are_marked(paper):
+    marked = [line for line in tables.markdown(paper).splitlines() if line.startswith("|") and "†" in line]
+    assert [cells_of(row)[0] for row in marked] == ["wavlm-base", "wavlm-base"]
+    assert [cells_of(row)[-1] for row in marked] == ["-22.32 ± 1.00†", "-55.10 ± 1.00†"]
+    assert "measured while other work ran" in " ".join(tables.markdown(paper).split())
+
+
+def test_training_on_stored_features_is_marked(models):
+    sources = inputs()
+    pruned = (sources["finetuning"]["model"] == "wavlm-base") & (sources["finetuning"]["layers"] == 9)
+    sources["finetuning"].loc[pruned, "cached_features"] = "float16"
+    table = tables.table1(**sources, models=models, seed=0)
+    assert list(table.loc[table["word_cached"].fillna(False), "model"]) == ["wavlm-base"]
+    assert not table["speaker_cached"].fillna(False).any()
+    (row,) = (line for line in tables.markdown(table).splitlines() if line.startswith("|") and "‡" in line)
+    assert cells_of(row)[6] == "-17.33‡"
+
+
+def test_a_tiny_p_value_is_not_printed_as_zero(models):
+    sources = inputs()
+    sources["significance"]["p_value"] = 1e-9
+    text = tables.markdown(tables.table1(**sources, models=models, seed=0))
+    assert text.count("<0.001") == 14
 
 
 def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
     text = tables.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}))
-    (columns,) = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}", text)
-    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert len(rows) == 1 + 2 * 8
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns) - 1}
+    tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
+    assert len(tabulars) == 3
+    for columns, body in tabulars:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+        assert len(rows) in (1 + 8, 1 + 14)
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns) - 1}
     assert r"my\_model \& 50\%\textbackslash{}x\textasciicircum{} & " in text
     assert "$+38.37^{*}$" in text
+    assert r"$130 \to 35.0 (-73.08 \%)$" in text
+    assert not set(text) & set("±†‡→σ")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
@@ -234,7 +293,7 @@ def test_latex_compiles(paper, tmp_path):
 
 
 def test_adapter_writes_the_three_files(paper, models, tmp_path):
-    paths = {name: str(tmp_path / f"{name}.csv") for name in ("finetuning", "timing", "plan")}
+    paths = {name: str(tmp_path / f"{name}.csv") for name in tables.NEEDED}
     for name, table in inputs().items():
         table.to_csv(paths[name], index=False)
     output = {name: str(tmp_path / "out" / name) for name in ("csv", "markdown", "latex")}
@@ -242,7 +301,7 @@ def test_adapter_writes_the_three_files(paper, models, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(**paths),
             output=SimpleNamespace(**output),
-            params=SimpleNamespace(settings={"models": models, "sizes": {}}),
+            params=SimpleNamespace(settings={"models": models, "seed": 0}),
             log=[str(tmp_path / "log")],
         )
     )

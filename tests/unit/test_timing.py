@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 import time_inference
 import torch
-from convexprune import encoders, timing
+from convexprune import devices, encoders, timing
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 
@@ -76,6 +78,22 @@ def test_identical_times_give_a_certain_ratio():
     assert timing.summarise_ratio(2 * times, times) == pytest.approx(expected, abs=1e-12)
 
 
+def test_others_are_what_the_machine_did_beside_this_process():
+    before, after = np.array([100.0, 5000.0, 7.0]), np.array([110.0, 5025.0, 17.0])
+    assert timing.measure_others(before, after) == pytest.approx((25 - 10) / 10)
+    assert timing.measure_others(before, np.array([110.0, 5009.0, 17.0])) == 0
+    assert timing.measure_others(np.array([0, np.nan, 0]), np.array([1, np.nan, 1])) is None
+
+
+def test_a_process_that_computes_beside_it_shows():
+    before = timing.read_clocks()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        time.sleep(0.5)
+        after = timing.read_clocks()
+        other.kill()
+    assert timing.measure_others(before, after) > timing.DISTURBED
+
+
 @pytest.fixture
 def folders(tmp_path):
     for layers in (LAYERS, 1):
@@ -130,12 +148,22 @@ def test_the_adapter_times_both_folders(folders, monkeypatch):
         "threads": 1,
     }
     assert {key: found[key] for key in expected} == expected
-    assert {"device", "machine"} <= set(found)
+    assert found["device"] == devices.name_device("cpu")
+    assert found["device"] in found["machine"]
     assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
     for side in ("full", "pruned"):
         assert len(found[f"{side}_seconds"]) == 20
         assert found[side] == timing.summarise(np.array(found[f"{side}_seconds"]))
     assert found["ratio"]["mean"] == pytest.approx(found["pruned"]["mean"] / found["full"]["mean"])
+
+
+@pytest.mark.parametrize(("work", "disturbed"), [(0.5, False), (1.5, True), (np.nan, None)])
+def test_a_measurement_beside_other_work_is_marked(folders, monkeypatch, work, disturbed):
+    clocks = iter([np.zeros(3), np.array([10.0, 10 * work, 4.0])])
+    monkeypatch.setattr(timing, "read_clocks", lambda: next(clocks))
+    found = call(folders)
+    assert found["disturbed"] is disturbed
+    assert found["other_load"] == (None if disturbed is None else pytest.approx(work - 0.4))
 
 
 @pytest.mark.parametrize(("layers", "full_layers"), [(2, LAYERS), (1, LAYERS + 1)])

@@ -38,6 +38,7 @@ def test_dry_run_plans_the_whole_paper(planned):
     assert planned["time_inference"] == planned["export_model"] == 7 * 2
     assert planned["download_model"] == 7
     assert planned["download_archive"] == 2
+    assert planned["probe_layers"] == 4
     assert planned["total"] == sum(planned.values()) - planned["total"]
 
 
@@ -125,6 +126,15 @@ WRONG = [
         ["datasets", "speakers", "test_share"],
         0.95,
         "datasets.speakers.test_share: 0.95; leaves nothing to train on",
+    ),
+    (
+        ["finetuning"],
+        {
+            "learning_rate": {task: {"full": 1e-4, "pruned": 1e-4} for task in ("words", "speakers")},
+            "cache_features": "float16",
+            "freeze_feature_encoder": False,
+        },
+        'finetuning.cache_features: "float16"; a front end that is trained',
     ),
     (["convexity", "average"], "median", 'convexity.average: "median"; allowed: pair, class'),
     (
@@ -323,4 +333,20 @@ def test_config_given_on_the_command_line_replaces_config_yaml(workflow, paper):
     counts = job_counts(result.stdout + result.stderr)
     assert counts["download_model"] == 1
     assert counts["finetune"] == 4
-    assert "draw_figure2" not in counts
+    assert not {"draw_figure2", "draw_figure3", "study_choices", "probe_layers"} & set(counts)
+    assert counts["correlate_convexity"] == counts["draw_figure4"] == 1
+
+
+def test_a_sweep_without_layers_takes_every_second_of_each_model(workflow, paper):
+    some = copy.deepcopy(paper)
+    some["models"] = {name: paper["models"][name] for name in ("wav2vec2-base", "wav2vec2-large")}
+    some["sweep"] = {"words": {"models": list(some["models"])}}
+    config = workflow.write_config("some.yaml", some)
+    result = workflow.run("--dry-run", "--quiet", "rules", "--configfile", config)
+    assert result.returncode == 0, result.stderr
+    counts = job_counts(result.stdout + result.stderr)
+    # words: 0, 1, 3, ... 11, 12 with the 9 kept among them; 0, 1, 3, ... 23, 24 and the 16 kept
+    assert counts["finetune"] == 8 + (14 + 1) + 2 * 2
+    assert counts["probe_layers"] == 2
+    estimated = needs.list_jobs(configuration.read_config(workflow.directory / config))
+    assert sum(job.rule == "finetune" for job in estimated) == counts["finetune"]

@@ -58,9 +58,13 @@ def config(root):
 def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     content = (archives / f"{TRAIN}.tar.gz").read_bytes()
     with serve(content) as server:
-        # One over the web, one from a folder.
+        # One from a mirror, which comes before its url, and one from a folder, which comes before both.
         config["corpus"] = {
-            "speech_commands": {TRAIN: {"url": server.url}, TEST: {"path": str(archives / f"{TEST}.tar.gz")}}
+            "speech_commands": {
+                "mirror": server.url.replace("a.tar.gz", "mirror/"),
+                TRAIN: {"url": "https://elsewhere.invalid/a.tar.gz"},
+                TEST: {"path": str(archives / f"{TEST}.tar.gz")},
+            }
         }
         name = workflow.write_config("real.yaml", config)
         run = (f"{RESULTS}/datasets/summary.md", "--cores", "1", "--configfile", name)
@@ -84,6 +88,7 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
         result = workflow.run(*run, "--rerun-incomplete")
         assert result.returncode == 0, result.stderr[-5000:]
         assert server.sent == len(content)
+        assert {request["path"] for request in server.requests} == {f"/mirror/{TRAIN}.tar.gz"}
 
     archive = workflow.directory / f"{RESOURCES}/speech_commands/{TRAIN}.tar.gz"
     assert archive.read_bytes() == content
@@ -99,7 +104,7 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     # The archive is there: to write its sum into the config fetches nothing, another sum is refused.
     entry = config["corpus"]["speech_commands"][TRAIN]
     entry["sha256"] = hashlib.sha256(content).hexdigest()
-    entry["url"] = "https://elsewhere.invalid/a.tar.gz"
+    config["corpus"]["speech_commands"]["mirror"] = None
     workflow.write_config("real.yaml", config)
     again = workflow.run(*run, "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -113,4 +118,4 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
 def test_a_corpus_without_a_source_is_refused(workflow, config):
     config["corpus"] = {"speech_commands": {TRAIN: {"url": "https://somewhere.invalid/a"}, TEST: {}}}
     result = workflow.run("--dry-run", "--configfile", workflow.write_config("none.yaml", config))
-    assert f"corpus.speech_commands.{TEST}: give its url or path" in result.stdout + result.stderr
+    assert f"corpus.speech_commands.{TEST}: required: its url or path" in result.stdout + result.stderr

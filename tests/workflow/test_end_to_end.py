@@ -109,9 +109,46 @@ def test_exported_models_are_the_pruned_ones_and_label_as_they_did(finished):
 
 
 def test_figures_are_drawn(finished):
-    for figure in ("figure1", "figure2"):
+    for figure in ("figure1", "figure2", "figure3", "figure4"):
         assert (finished.directory / RESULTS / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished.directory / RESULTS / f"figures/{figure}.png").stat().st_size > 10_000
+        assert len(read(finished, f"figures/{figure}.csv")) > 1
+
+
+def test_costs_are_those_of_the_models_trained(finished):
+    costs = read(finished, "costs.csv").set_index(["model", "task", "layers"])
+    assert len(costs) == 2 * 2 * 3
+    for run in read(finished, "finetuning.csv").itertuples():
+        counted = costs.loc[(run.model, run.task, run.layers)]
+        folder = finished.directory / RESULTS / f"finetuned/{run.model}/{run.task}/{run.layers}/{run.seed}"
+        assert counted["parameters"] == run.parameters
+        assert counted["bytes"] == (folder / "model.safetensors").stat().st_size
+
+
+def test_choices_are_judged_by_what_was_trained_and_timed(finished):
+    choices = read(finished, "choices.csv").set_index("choice")
+    assert set(choices["model"]) == {"hubert-tiny"}
+    runs = read(finished, "finetuning.csv").query("model == 'hubert-tiny' and task == 'words'")
+    accuracy = runs.set_index("layers")["accuracy"]
+    for row in choices.itertuples():
+        assert row.accuracy == accuracy[row.layers]
+        assert row.lost == pytest.approx(accuracy.loc[1:].max() - row.accuracy)
+    assert (choices.loc[["convexity", "linear probe"], "seconds"] > 0.5).all()  # read from benchmark files
+    assert choices.loc["no pruning", "seconds"] == 0
+    relations = read(finished, "correlations.csv")["relation"].unique()
+    assert list(relations) == ["pretrained convexity", "linear probe", "last-layer convexity"]
+
+
+def test_full_and_pruned_are_compared_on_the_test_items(finished):
+    table = read(finished, "significance.csv").set_index(["model", "task"])
+    for (model, task), row in table.iterrows():
+        folder = finished.directory / RESULTS / f"finetuned/{model}/{task}"
+        full, pruned = (
+            pd.read_csv(folder / str(layers) / "0/predictions.csv", dtype=str).eval("label == predicted")
+            for layers in (2, int(row["layers"]))
+        )
+        assert row["n_items"] == len(full)
+        assert row["only_full"] - row["only_pruned"] == full.sum() - pruned.sum()
 
 
 def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(finished):

@@ -14,7 +14,7 @@ def test_models_that_do_not_come_are_named_in_a_line_each(workflow, root, monkey
     path = workflow.write_config("two.yaml", config)
     result = workflow.run("--cores", "2", "--keep-going", "--configfile", path, "--", *target)
     assert result.returncode != 0
-    lines = [line for line in result.stderr.splitlines() if "cannot download" in line]
+    lines = [line for line in result.stderr.splitlines() if "ValueError: cannot download" in line]
     assert len(lines) == 2
     for name in names:
         model = config["models"][name]

@@ -1,35 +1,67 @@
-# Phonemes: forced alignment of the words of one split -> segments -> the phonemes dataset.
+# Phonemes: forced alignment of the words of one split, in shards -> segments -> the phonemes dataset.
 
 PHONEMES = config["datasets"].get("phonemes", {})
+SHARDS = PHONEMES.get("shards", 1)
+SHARD = "<results>/alignment/shards/{shard}-of-{shards}"
 
 
-rule align_words:
+# Before any job starts, but not in a dry run, which shows the whole plan.
+onstart:
+    check_terms_of_maus()
+
+
+rule align_shard:
     input:
-        code=library("alignment", "corpus"),
+        code=library("alignment", "answers", "corpus", "maus"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
+        table="<results>/corpus/corpus.csv",
+    output:
+        phones=f"{SHARD}.phones.csv",
+        failures=f"{SHARD}.failures.csv",
+    log:
+        "<results>/logs/align_shard/{shard}-of-{shards}.log",
+    benchmark:
+        "<results>/benchmarks/align_shard/{shard}-of-{shards}.tsv"
+    localrule: uses_maus()  # compute nodes have no internet
+    conda:
+        "../../envs/alignment.yaml"
+    threads: 1 if uses_maus() else config["threads"]
+    resources:
+        maus=int(uses_maus()),
+        max_requests=config["maus"]["max_requests"],
+        timeout=config["maus"]["timeout"],
+        contact=config["maus"]["contact"] if config["maus"]["accept_terms"] else "",
+        store=workflow.pathvars.apply("<resources>/alignments"),
+        mem_mb=get_memory("align_shard"),
+        runtime=get_runtime("align_shard"),
+    params:
+        settings=get_alignment_settings(),
+    script:
+        "../scripts/align_shard.py"
+
+
+rule merge_alignments:
+    input:
+        code=library("alignment", "answers", "corpus", "maus"),
+        phones=expand(f"{SHARD}.phones.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
+        failures=expand(f"{SHARD}.failures.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
         table="<results>/corpus/corpus.csv",
     output:
         phones="<results>/alignment/phones.csv",
         failures="<results>/alignment/failures.csv",
     log:
-        "<results>/logs/align_words.log",
-    benchmark:
-        "<results>/benchmarks/align_words.tsv"
+        "<results>/logs/merge_alignments.log",
+    localrule: True
     conda:
         "../../envs/alignment.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=get_memory("align_words"),
-        runtime=get_runtime("align_words"),
     params:
         settings={
-            "aligner": PHONEMES.get("aligner"),
             "max_failed_share": PHONEMES.get("max_failed_share"),
             "split": PHONEMES.get("convexity_split"),
         },
     script:
-        "../scripts/align_words.py"
+        "../scripts/merge_alignments.py"
 
 
 rule build_phonemes:
@@ -38,6 +70,7 @@ rule build_phonemes:
         phones="<results>/alignment/phones.csv",
     output:
         dataset="<results>/datasets/phonemes.csv",
+        labels="<results>/datasets/phonemes.labels.csv",
     log:
         "<results>/logs/build_phonemes.log",
     localrule: True

@@ -21,8 +21,9 @@ DATASETS = list(config["datasets"])
 TASKS = config["tasks"]
 SEEDS = config["finetuning"]["seeds"]
 
-# Without this line `--cores` alone would start any number of GPU jobs at once.
+# Without these lines `--cores` alone would start any number of GPU jobs and of requests to MAUS at once.
 workflow.global_resources.setdefault("gpu", config["gpus"])
+workflow.global_resources.setdefault("maus", config["maus"]["max_requests"])
 
 
 def get_archives():
@@ -97,12 +98,31 @@ def get_layers(model, task):
 def get_runs(tasks=None):
     """(model, task, layers, seed) of every fine-tuning run: full, pruned and sweep."""
     for task in tasks or TASKS:
-        sweep = config["sweep"].get(task, {"models": [], "layers": []})
         for model in MODELS:
-            swept = sweep["layers"] if model in sweep["models"] else []
+            swept = needs.swept_layers(config, model, task)
             for layers in sorted({MODELS[model]["layers"], get_layers(model, task), *swept}):
                 for seed in SEEDS:
                     yield model, task, layers, seed
+
+
+def get_predictions(size):
+    """Test predictions of every full or pruned model and seed."""
+    return [
+        f"<results>/finetuned/{model}/{task}/{layers}/{seed}/predictions.csv"
+        for model in MODELS
+        for task in TASKS
+        for layers in [MODELS[model]["layers"] if size == "full" else get_layers(model, task)]
+        for seed in SEEDS
+    ]
+
+
+def get_probes(wildcards):
+    """Linear probes of every swept model."""
+    return [
+        f"<results>/probes/{model}/{task}.csv"
+        for task, sweep in config["sweep"].items()
+        for model in sweep["models"]
+    ]
 
 
 def get_encoder(wildcards):
@@ -119,12 +139,39 @@ def get_trace(wildcards):
     return f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
 
 
+def uses_maus():
+    return config["datasets"].get("phonemes", {}).get("aligner") == "maus"
+
+
+def check_terms_of_maus():
+    """Refuse to start, not to plan, alignments by a service whose terms of use were not accepted."""
+    aligns = any(job.rule.name == "align_shard" for job in workflow.dag.needrun_jobs())
+    accepted = config["maus"]["accept_terms"] and config["maus"]["contact"]
+    if uses_maus() and aligns and not accepted:
+        sys.exit(
+            "Config: datasets.phonemes.aligner: maus sends the recordings to a web service. Read its terms of "
+            "use (workflow/README.md), then set maus.accept_terms: true and maus.contact: your e-mail address; "
+            "or take aligner: pocketsphinx, which works offline"
+        )
+
+
+def get_alignment_settings():
+    """What the phones depend on. How a service is called (contact, limits) is a resource."""
+    phonemes = config["datasets"].get("phonemes", {})
+    settings = {"aligner": phonemes.get("aligner"), "split": phonemes.get("convexity_split")}
+    if uses_maus():
+        settings |= {key: config["maus"][key] for key in ("language", "url")}
+    return dict(sorted(settings.items()))
+
+
 def get_embedding_settings(wildcards):
+    dataset = config["datasets"][wildcards.dataset]
     return {
+        "context": dataset.get("context", "segment"),
         "frames": config["embeddings"]["frames"],
         "layers": MODELS[wildcards.model]["layers"],
         "seed": (config["convexity"]["untrained_seed"] if wildcards.state == "untrained" else None),
-        "split": config["datasets"][wildcards.dataset]["convexity_split"],
+        "split": dataset["convexity_split"],
     }
 
 
@@ -172,13 +219,22 @@ def get_plan_settings(wildcards):
 
 def get_finetuning_settings(wildcards):
     """Only what this run depends on, so that changing the pruned learning rate leaves full models alone."""
-    settings = dict(config["finetuning"])
-    settings.pop("seeds")
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = MODELS[wildcards.model]["layers"]
     size = "full" if int(wildcards.layers) == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][wildcards.task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def get_cached_features(wildcards):
+    """The stored features of the front end, where the config wants them.
+
+    Not `temp`: a file that is gone would be made again for one more run, and take all others with it.
+    """
+    wanted = config["finetuning"]["cache_features"] != "none"
+    return ancient("<results>/features/{model}/{task}.h5") if wanted else []
 
 
 def get_pruned(wildcards):

@@ -10,6 +10,7 @@ rule embed:
         trace=get_trace,
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
+        table=ancient("<results>/corpus/corpus.csv"),
         dataset="<results>/datasets/{dataset}.csv",
     output:
         embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",

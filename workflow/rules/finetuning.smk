@@ -1,9 +1,9 @@
 # Full, pruned and sweep models, all by one rule, and what they cost to run.
 
 
-rule finetune:
+rule cache_features:
     input:
-        code=library("finetuning", "devices", "metrics", "pruning", "encoders", "corpus"),
+        code=library("features", "training", "devices", "encoders", "corpus"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -11,6 +11,39 @@ rule finetune:
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
+    output:
+        cached="<results>/features/{model}/{task}.h5",
+    log:
+        "<results>/logs/cache_features/{model}/{task}.log",
+    benchmark:
+        "<results>/benchmarks/cache_features/{model}/{task}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=min(1, config["gpus"]),
+        batch_size=config["embeddings"]["batch_size"],
+        mem_mb=get_memory("cache_features"),
+        runtime=get_runtime("cache_features"),
+    params:
+        settings={key: config["finetuning"][key] for key in ("cache_features", "precision")},
+    script:
+        "../scripts/cache_features.py"
+
+
+rule finetune:
+    input:
+        code=library(
+            "finetuning", "training", "features", "devices", "metrics", "pruning", "encoders", "corpus"
+        ),
+        weights=ancient("<results>/models/{model}/model.safetensors"),
+        config="<results>/models/{model}/config.json",
+        feature_extractor="<results>/models/{model}/preprocessor_config.json",
+        provenance="<results>/models/{model}/provenance.json",
+        samples=ancient("<results>/corpus/corpus.h5"),
+        fingerprint="<results>/corpus/corpus.sha256",
+        dataset="<results>/datasets/{task}.csv",
+        cached=get_cached_features,
     output:
         weights="<results>/finetuned/{model}/{task}/{layers}/{seed}/model.safetensors",
         config="<results>/finetuned/{model}/{task}/{layers}/{seed}/config.json",
@@ -27,6 +60,8 @@ rule finetune:
     threads: config["threads"]
     resources:
         gpu=min(1, config["gpus"]),
+        micro_batch_size=config["finetuning"]["micro_batch_size"],
+        gradient_checkpointing=int(config["finetuning"]["gradient_checkpointing"]),
         mem_mb=get_memory("finetune"),
         runtime=get_runtime("finetune"),
     params:

@@ -1,15 +1,64 @@
-# Table 1 and the figures.
+# Table 1, what the models cost, whether convexity chose well, and the figures.
 
+SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()}
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
+CHOICE = "Does convexity choose well?"
 # Tables that the report shows, by the name of their caption in report/: file, category, title.
 SHOWN = {
     "table1": ("table1", "Table 1", "Full against pruned models"),
     "plan": ("plan", "Plan", "Layers kept, and why"),
     "convexity": ("convexity", "Convexity", "Convexity by model, state, dataset and layers"),
     "counts": ("datasets/summary", "Data", "Files, classes, speakers and durations"),
+    "correlations": ("correlations", CHOICE, "Rank correlations with accuracy"),
+    "convergence": (
+        "convergence",
+        CHOICE,
+        "Fine-tuned convexity: last layer, and where it stops rising",
+    ),
 }
+if config["sweep"]:
+    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
+
+
+rule count_costs:
+    input:
+        code=library("costs", "corpus", "encoders", "pruning"),
+        configs=[f"<results>/models/{model}/config.json" for model in MODELS],
+        feature_extractors=[f"<results>/models/{model}/preprocessor_config.json" for model in MODELS],
+        datasets=[f"<results>/datasets/{task}.csv" for task in TASKS],
+    output:
+        table="<results>/costs.csv",
+    log:
+        "<results>/logs/count_costs.log",
+    benchmark:
+        "<results>/benchmarks/count_costs.tsv"
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        mem_mb=get_memory("count_costs"),
+        runtime=get_runtime("count_costs"),
+    params:
+        settings={"projector_size": config["finetuning"]["projector_size"], "tasks": TASKS},
+    script:
+        "../scripts/count_costs.py"
+
+
+rule compare_predictions:
+    input:
+        code=library("significance", "corpus"),
+        full=lambda wildcards: get_predictions("full"),
+        pruned=lambda wildcards: get_predictions("pruned"),
+    output:
+        table="<results>/significance.csv",
+    log:
+        "<results>/logs/compare_predictions.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    script:
+        "../scripts/compare_predictions.py"
 
 
 rule make_table1:
@@ -18,6 +67,8 @@ rule make_table1:
         finetuning="<results>/finetuning.csv",
         timing="<results>/timing.csv",
         plan="<results>/plan.csv",
+        costs="<results>/costs.csv",
+        significance="<results>/significance.csv",
     output:
         csv="<results>/table1.csv",
         markdown="<results>/table1.md",
@@ -28,9 +79,82 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS)},
+        settings={"models": list(MODELS), "seed": SEEDS[0]},
     script:
         "../scripts/make_table1.py"
+
+
+rule probe_layers:
+    input:
+        code=library("probing", "corpus", "embeddings", "metrics"),
+        embeddings="<results>/embeddings/{model}/pretrained/{task}.h5",
+        dataset="<results>/datasets/{task}.csv",
+    output:
+        table="<results>/probes/{model}/{task}.csv",
+    log:
+        "<results>/logs/probe_layers/{model}/{task}.log",
+    benchmark:
+        "<results>/benchmarks/probe_layers/{model}/{task}.tsv"
+    conda:
+        "../../envs/results.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=get_memory("probe_layers"),
+        runtime=get_runtime("probe_layers"),
+    script:
+        "../scripts/probe_layers.py"
+
+
+rule study_choices:
+    input:
+        code=library("selection", "planning", "tables"),
+        finetuning="<results>/finetuning.csv",
+        convexity="<results>/convexity.csv",
+        plan="<results>/plan.csv",
+        costs="<results>/costs.csv",
+        probes=get_probes,
+    output:
+        csv="<results>/choices.csv",
+        markdown="<results>/choices.md",
+    log:
+        "<results>/logs/study_choices.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "benchmarks": f"{config['pathvars']['results']}/benchmarks",
+            "models": SWEPT_MODELS,
+            "tolerance": config["plan"]["tolerance"],
+        },
+    script:
+        "../scripts/study_choices.py"
+
+
+rule correlate_convexity:
+    input:
+        code=library("correlation", "planning"),
+        finetuning="<results>/finetuning.csv",
+        convexity="<results>/convexity.csv",
+        probes=get_probes,
+    output:
+        correlations="<results>/correlations.csv",
+        convergence="<results>/convergence.csv",
+    log:
+        "<results>/logs/correlate_convexity.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "models": SWEPT_MODELS,
+            "seed": SEEDS[0],
+            "tolerance": config["plan"]["tolerance"],
+        },
+    script:
+        "../scripts/correlate_convexity.py"
 
 
 rule draw_figure1:
@@ -39,6 +163,7 @@ rule draw_figure1:
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
     output:
+        csv="<results>/figures/figure1.csv",
         pdf="<results>/figures/figure1.pdf",
         png=report(
             "<results>/figures/figure1.png",
@@ -54,7 +179,6 @@ rule draw_figure1:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "layers": {name: MODELS[name]["layers"] for name in MODELS},
             "models": list(MODELS),
             "sizes": SIZES,
         },
@@ -68,6 +192,7 @@ rule draw_figure2:
         convexity="<results>/convexity.csv",
         finetuning="<results>/finetuning.csv",
     output:
+        csv="<results>/figures/figure2.csv",
         pdf="<results>/figures/figure2.pdf",
         png=report(
             "<results>/figures/figure2.png",
@@ -83,11 +208,61 @@ rule draw_figure2:
     params:
         settings={
             "average": config["convexity"]["average"],
-            "models": config["sweep"].get(SWEPT, {}).get("models"),
+            "models": list(MODELS),
+            "swept": SWEPT_MODELS.get(SWEPT),
             "task": SWEPT,
         },
     script:
         "../scripts/draw_figure2.py"
+
+
+rule draw_figure3:
+    input:
+        code=library("figures"),
+        choices="<results>/choices.csv",
+    output:
+        csv="<results>/figures/figure3.csv",
+        pdf="<results>/figures/figure3.pdf",
+        png=report(
+            "<results>/figures/figure3.png",
+            caption="../report/figure3.rst",
+            category="Figures",
+            labels={"figure": "3: what each choice of layers costs"},
+        ),
+    log:
+        "<results>/logs/draw_figure3.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure3.py"
+
+
+rule draw_figure4:
+    input:
+        code=library("figures"),
+        convergence="<results>/convergence.csv",
+        correlations="<results>/correlations.csv",
+    output:
+        csv="<results>/figures/figure4.csv",
+        pdf="<results>/figures/figure4.pdf",
+        png=report(
+            "<results>/figures/figure4.png",
+            caption="../report/figure4.rst",
+            category="Figures",
+            labels={"figure": "4: accuracy against the convexity of the last layer"},
+        ),
+    log:
+        "<results>/logs/draw_figure4.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure4.py"
 
 
 rule write_summary:
@@ -97,6 +272,7 @@ rule write_summary:
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",
         data="<results>/datasets/summary.md",
+        choices=["<results>/choices.md"] if config["sweep"] else [],
         failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
         provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
         metrics=[
@@ -104,10 +280,9 @@ rule write_summary:
             for model in MODELS
             for task in TASKS
         ],
-        figures=[
-            "<results>/figures/figure1.png",
-            *(["<results>/figures/figure2.png"] if config["sweep"] else []),
-        ],
+        figures=expand(
+            "<results>/figures/figure{number}.png", number=[1, 2, 3, 4] if config["sweep"] else [1, 4]
+        ),
     output:
         summary="<results>/summary.md",
         page=report(

@@ -5,7 +5,9 @@ from convexprune import corpus, datasets, provenance
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
-    dataset = datasets.build_phonemes(corpus.read_dataset(smk.input.phones), **smk.params.settings)
+    phones = corpus.read_dataset(smk.input.phones)
+    dataset, labels = datasets.build_phonemes(phones, **smk.params.settings)
+    provenance.write_csv(smk.output.labels, labels)
     provenance.write_csv(smk.output.dataset, dataset)
 
 

@@ -6,8 +6,10 @@ from convexprune import figures, provenance
 
 def main(smk):
     provenance.start_log(smk.log[0])
+    settings = smk.params.settings
     tables = pd.read_csv(smk.input.convexity), pd.read_csv(smk.input.plan)
-    figures.save(figures.figure1(*tables, **smk.params.settings), smk.output.pdf, smk.output.png)
+    data = figures.figure1_data(*tables, settings["models"], settings["average"])
+    figures.save(figures.figure1(data, settings["models"], settings["sizes"]), data, smk.output)
 
 
 if "snakemake" in globals():

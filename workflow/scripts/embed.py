@@ -14,6 +14,7 @@ def main(smk) -> None:
         samples=smk.input.samples,
         fingerprint=smk.input.fingerprint,
         dataset=smk.input.dataset,
+        table=smk.input.table,
         identity={name: getattr(smk.wildcards, name) for name in ("model", "state", "dataset")},
         settings=smk.params.settings,
         batch_size=smk.resources.batch_size,

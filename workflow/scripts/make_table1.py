@@ -6,8 +6,8 @@ from convexprune import provenance, tables
 
 def main(smk):
     provenance.start_log(smk.log[0])
-    inputs = (pd.read_csv(path) for path in (smk.input.finetuning, smk.input.timing, smk.input.plan))
-    table = tables.table1(*inputs, models=smk.params.settings["models"])
+    sources = {name: pd.read_csv(getattr(smk.input, name)) for name in tables.NEEDED}
+    table = tables.table1(**sources, **smk.params.settings)
     provenance.write_csv(smk.output.csv, table)
     for path, text in (
         (smk.output.markdown, tables.markdown(table)),

@@ -16,7 +16,7 @@ def main(smk):
         plan=pd.read_csv(smk.input.plan),
         table1=Path(smk.input.table1).read_text(),
         convexity=pd.read_csv(smk.input.convexity),
-        data=Path(smk.input.data).read_text(),
+        studies=[Path(path).read_text() for path in (*smk.input.choices, smk.input.data)],
         failures=pd.read_csv(smk.input.failures[0]) if smk.input.failures else None,
         provenance={
             Path(path).parent.name: json.loads(Path(path).read_text()) for path in smk.input.provenance

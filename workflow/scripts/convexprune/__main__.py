@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from convexprune import embeddings
+from convexprune import corpus, embeddings
+from convexprune.comparison import Comparison, compare_alignments
 from convexprune.convexity import Convexity, graph_convexity
 
 
@@ -22,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
+    add_compare_alignments(commands)
     add_init(commands)
     add_prune(commands)
     add_estimate(commands)
@@ -139,6 +142,54 @@ def run_prune(options: argparse.Namespace) -> None:
     pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
     parameters = f"{pruned.num_parameters():,} parameters"
     print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
+
+
+def add_compare_alignments(commands: argparse._SubParsersAction) -> None:
+    """The command `compare-alignments`: boundary differences of two alignments of the same recordings."""
+    command = commands.add_parser(
+        "compare-alignments",
+        help="boundary differences of two alignments of the same recordings",
+        description="How far apart two alignments of the same recordings put the boundaries of the phones "
+        "that both have. Each is a file of phones such as results/demo/alignment/phones.csv; both must come "
+        "from the same corpus.",
+    )
+    command.add_argument("first", type=Path, help="phones: CSV with item, start, end, label, in samples")
+    command.add_argument("second", type=Path, help="the same of the other aligner")
+    command.set_defaults(run=run_compare_alignments)
+
+
+def run_compare_alignments(options: argparse.Namespace) -> None:
+    alignments = [read_phones(path) for path in (options.first, options.second)]
+    print(comparison_as_text(compare_alignments(*alignments)))
+
+
+def read_phones(path: Path) -> pd.DataFrame:
+    """Item, start, end and label of aligned phones. ValueError says which column is missing or no number."""
+    table = corpus.read_csv(path)
+    if missing := [name for name in ("item", "start", "end", "label") if name not in table]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}: it is no file of phones")
+    try:
+        return table.astype({"start": int, "end": int})
+    except ValueError as error:
+        raise ValueError(f"{path}: start and end must be positions in samples ({error})") from error
+
+
+def comparison_as_text(result: Comparison) -> str:
+    first, second = result.n_phones
+    lines = [
+        f"{result.n_items} recordings in both, {result.n_only_first} only in the first, "
+        f"{result.n_only_second} only in the second",
+        f"{first} phones in the first, {second} in the second; {result.n_matched} matched, "
+        f"{result.n_same_label} of them with the same label",
+        "",
+        f"{'boundary':14} {'count':>7} {'median':>9} {'90th perc.':>11} {'<= 20 ms':>9} {'<= 50 ms':>9}",
+    ]
+    lines += [
+        f"{kind:14} {row['count']:7.0f} {row['median']:6.1f} ms {row['p90']:8.1f} ms "
+        f"{100 * row['within_20']:7.1f} % {100 * row['within_50']:7.1f} %"
+        for kind, row in result.boundaries.iterrows()
+    ]
+    return "\n".join(lines)
 
 
 def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:

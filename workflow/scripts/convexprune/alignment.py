@@ -9,16 +9,27 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from convexprune.corpus import ITEM_COLUMNS, SAMPLING_RATE, SILENCE, open_samples, read_table
+from convexprune.answers import ANSWERS, FAILURES, REQUESTS, Answers
+from convexprune.corpus import (
+    ITEM_COLUMNS,
+    SAMPLING_RATE,
+    SILENCE,
+    open_samples,
+    read_csv,
+    read_dataset,
+    read_table,
+)
 
 FAILURE_COLUMNS = ["item", "word", "reason"]
 
@@ -48,46 +59,52 @@ class AlignmentError(ValueError):
 
 
 class Aligner(Protocol):
-    """What aligns words: pocketsphinx here; a client of a web service fits as well."""
+    """What aligns words. Its answers are kept as it gave them, so that reading them can be mended later.
+
+    `identity` says what an answer depends on besides the recording and its word.
+    """
+
+    identity: dict[str, Any]
 
     def knows(self, word: str) -> bool:
         """Whether the aligner has a pronunciation of `word`."""
 
-    def align(self, samples: np.ndarray, word: str) -> list[Segment]:
-        """The phones of `word` in `samples` (int16, 16 kHz) in order of time, without silence.
+    def ask(self, samples: np.ndarray, word: str, request: Path) -> str:
+        """The aligner's own account of the phones of `word` in `samples` (int16, 16 kHz).
 
-        Raises AlignmentError if they cannot be found.
+        `request` is a file of this question alone, to remember how far it came if the process is killed.
+        Raises AlignmentError if it gives none, and will give none if asked again.
         """
+
+    def parse(self, answer: str, samples: np.ndarray) -> list[Segment]:
+        """The phones in `answer` in order of time, without silence. Raises AlignmentError if it has none."""
 
 
 class PocketsphinxAligner:
     """Aligns offline with the American English model and dictionary that pocketsphinx carries.
 
-    The same recording gives the same phones whatever was aligned before it.
+    The same recording gives the same phones whatever was aligned before it. An answer has a line a phone:
+    its name, first frame and number of frames.
     """
 
     FRAME_SAMPLES = 160
     # A frame is heard through a window of 410 samples from its start: it stands for the 160 in the middle.
     FRAME_OFFSET = (410 - FRAME_SAMPLES) // 2
+    # Beams this wide: with the defaults, up to a tenth of the recordings are not aligned at all.
+    BEAMS = {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100}  # noqa: RUF012
 
     def __init__(self) -> None:
         from pocketsphinx import Decoder
 
-        # Beams this wide: with the defaults, up to a tenth of the recordings are not aligned at all.
+        self.identity = {"aligner": "pocketsphinx", "version": metadata.version("pocketsphinx"), **self.BEAMS}
         self.decoder = Decoder(
-            samprate=SAMPLING_RATE,
-            lm=None,
-            loglevel="FATAL",
-            bestpath=False,
-            beam=1e-100,
-            wbeam=1e-80,
-            pbeam=1e-100,
+            samprate=SAMPLING_RATE, lm=None, loglevel="FATAL", bestpath=False, **self.BEAMS
         )
 
     def knows(self, word: str) -> bool:
         return self.decoder.lookup_word(word.lower()) is not None
 
-    def align(self, samples: np.ndarray, word: str) -> list[Segment]:
+    def ask(self, samples: np.ndarray, word: str, request: Path | None = None) -> str:
         audio = samples.astype("<i2").tobytes()
         try:
             self.decoder.reinit_feat()  # forget the recordings before this one
@@ -97,15 +114,18 @@ class PocketsphinxAligner:
             self._decode(audio)  # and now the phones in them
         except RuntimeError as error:
             raise AlignmentError(f"pocketsphinx: {error}") from error
-        return [
-            Segment(
-                ARPABET_TO_XSAMPA[phone.name],
-                self._position(phone.start),
-                min(self._position(phone.start + phone.duration), len(samples)),
-            )
-            for phone in self.decoder.get_alignment().phones()
-            if phone.name in ARPABET_TO_XSAMPA  # the others are silence and noise
-        ]
+        phones = self.decoder.get_alignment().phones()
+        return "".join(f"{phone.name} {phone.start} {phone.duration}\n" for phone in phones)
+
+    def parse(self, answer: str, samples: np.ndarray) -> list[Segment]:
+        segments = []
+        for line in answer.splitlines():
+            phone, start, duration = line.split()
+            if phone in ARPABET_TO_XSAMPA:  # the others are silence and noise
+                first, last = self._position(int(start)), self._position(int(start) + int(duration))
+                segments.append(Segment(ARPABET_TO_XSAMPA[phone], first, min(last, len(samples))))
+        check_plausible(segments, samples)
+        return segments
 
     def _position(self, frame: int) -> int:
         return frame * self.FRAME_SAMPLES + self.FRAME_OFFSET
@@ -114,15 +134,6 @@ class PocketsphinxAligner:
         self.decoder.start_utt()
         self.decoder.process_raw(audio, full_utt=True)
         self.decoder.end_utt()
-
-
-ALIGNERS = {"pocketsphinx": PocketsphinxAligner}
-
-
-def make_aligner(name: str) -> Aligner:
-    if name not in ALIGNERS:
-        raise ValueError(f"aligner '{name}' is none of {', '.join(ALIGNERS)}")
-    return ALIGNERS[name]()
 
 
 # Limits of a plausible alignment. Of words spoken by espeak-ng, whose phone times are known, they refuse nine
@@ -157,13 +168,44 @@ def check_plausible(segments: list[Segment], samples: np.ndarray) -> None:
             raise AlignmentError("the phones are no louder than the rest of the recording")
 
 
-# The aligner of a worker process; its models are loaded once.
+def make_aligner(settings: dict[str, Any], service: dict[str, Any], store: Path) -> Aligner:
+    """The aligner `settings["aligner"]`. `service` says how to call one that is a web service."""
+    if settings["aligner"] == "pocketsphinx":
+        return PocketsphinxAligner()
+    if settings["aligner"] == "maus":
+        from convexprune.maus import MausAligner
+
+        return MausAligner(url=settings["url"], language=settings["language"], store=store, **service)
+    raise ValueError(f"aligner '{settings['aligner']}' is neither maus nor pocketsphinx")
+
+
+# One recording
+
+
+def align(aligner: Aligner, answers: Answers, samples: np.ndarray, word: str) -> list[Segment]:
+    """The phones of `word` in `samples`, asked of `aligner` where `answers` has no answer yet.
+
+    What it answers is in `answers` before this returns, a refusal too. Raises AlignmentError.
+    """
+    key = answers.key(samples, word)
+    with answers.claimed(key):
+        if reason := answers.read(FAILURES, key):
+            raise AlignmentError(reason)
+        answer = answers.read(ANSWERS, key)
+        if answer is None:
+            try:
+                answer = aligner.ask(samples, word, answers.path(REQUESTS, key))
+            except AlignmentError as error:
+                answers.write(FAILURES, key, str(error))
+                raise
+            answers.write(ANSWERS, key, answer)
+        answers.path(REQUESTS, key).unlink(missing_ok=True)
+    return aligner.parse(answer, samples)
+
+
+# What this process and those forked from it align with; models are loaded once.
 _aligner: Aligner
-
-
-def _start_worker(name: str) -> None:
-    global _aligner
-    _aligner = make_aligner(name)
+_answers: Answers
 
 
 def _align_recording(task: tuple[Path, int, int, str]) -> list[Segment] | str:
@@ -172,44 +214,66 @@ def _align_recording(task: tuple[Path, int, int, str]) -> list[Segment] | str:
     with open_samples(samples_path) as all_samples:
         samples = all_samples[start:end]
     try:
-        segments = _aligner.align(samples, word)
-        check_plausible(segments, samples)
+        return align(_aligner, _answers, samples, word)
     except AlignmentError as error:
         return str(error)
-    return segments
 
 
-def align_words(
-    samples_path: Path,
-    table_path: Path,
-    *,
-    aligner: str,
-    split: str,
-    max_failed_share: float,
-    threads: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Align the recordings of one split of a corpus, `threads` at a time.
+@contextmanager
+def _workers(processes: int) -> Iterator[Any]:
+    """A `map` over so many processes; with one, over this one, so that none outlives it when it is killed."""
+    if processes == 1:
+        yield map
+        return
+    # Forked: a spawned process would import the main module, which under Snakemake is the running script.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+        yield lambda function, tasks: pool.map(function, tasks, chunksize=16)
 
-    Returns the phones (item, start, end, label, speaker, split; positions in the corpus) and the recordings
-    that could not be aligned (item, word, reason), both in the corpus' order.
 
-    Raises ValueError for words that the aligner does not know, and if more than `max_failed_share` of the
-    recordings fail.
-    """
-    from tqdm import tqdm
+# One shard
 
+
+def read_recordings(table_path: Path, split: str) -> pd.DataFrame:
+    """The rows of a corpus table that are aligned: those of `split` but `_silence_`."""
     table = read_table(table_path)
     rows = table[(table["split"] == split) & (table["word"] != SILENCE)]
     if rows.empty:
         raise ValueError(f"alignment: the corpus has no recordings in the {split} split")
-    check_words(make_aligner(aligner), rows["word"].unique())
+    return rows
 
+
+def align_shard(
+    samples_path: Path,
+    table_path: Path,
+    *,
+    settings: dict[str, Any],
+    shard: int,
+    shards: int,
+    store: Path,
+    service: dict[str, Any],
+    threads: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Align every `shards`-th recording of a split, from the `shard`-th on, in `threads` processes.
+
+    Settings: aligner, split, and for maus url and language. Answers are kept in the folder `store`, and asked
+    for only where it has none; `service` is how a web service is called, see `MausAligner`.
+
+    Returns the phones (item, start, end, label, speaker, split; positions in the corpus) and the recordings
+    that could not be aligned (item, word, reason), both in the corpus' order. Raises ValueError for words
+    that the aligner does not know.
+    """
+    global _aligner, _answers
+    from tqdm import tqdm
+
+    recordings = read_recordings(table_path, settings["split"])
+    rows = recordings.iloc[shard - 1 :: shards]
     ends = rows["offset"] + rows["n_samples"]
     tasks = [(samples_path, *span) for span in zip(rows["offset"], ends, rows["word"], strict=True)]
-    # Forked: a spawned process would import the main module, which under Snakemake is the running script.
-    fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(threads, fork, initializer=_start_worker, initargs=(aligner,)) as pool:
-        aligned = pool.map(_align_recording, tasks, chunksize=16)
+    _aligner = make_aligner(settings, service, store)
+    _answers = Answers(store, _aligner.identity)
+    check_words(_aligner, recordings["word"].unique())
+    with _workers(threads) as map_tasks:
+        aligned = map_tasks(_align_recording, tasks)
         results = list(tqdm(aligned, total=len(tasks), unit="file", mininterval=5))
 
     phones, failures = [], []
@@ -220,7 +284,6 @@ def align_words(
         for segment in result:
             span = (row.offset + segment.start, row.offset + segment.end)
             phones.append((row.path, *span, segment.label, row.speaker, row.split))
-    report_failures(failures, len(rows), max_failed_share)
     return pd.DataFrame(phones, columns=ITEM_COLUMNS), pd.DataFrame(failures, columns=FAILURE_COLUMNS)
 
 
@@ -233,15 +296,51 @@ def check_words(aligner: Aligner, words: Iterable[str]) -> None:
         )
 
 
-def report_failures(failures: list[tuple[str, str, str]], total: int, max_failed_share: float) -> None:
+# All shards
+
+
+def merge_shards(
+    phone_paths: Iterable[Path],
+    failure_paths: Iterable[Path],
+    table_path: Path,
+    *,
+    split: str,
+    max_failed_share: float,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Phones and failures of all shards in the corpus' order, in whichever order the shards come.
+
+    Raises ValueError if the shards do not hold each recording of the split exactly once, and if more than
+    `max_failed_share` of them failed.
+    """
+    recordings = read_recordings(table_path, split)
+    order = pd.Series(range(len(recordings)), recordings["path"])
+    shards = [read_dataset(path) for path in phone_paths]
+    failures = pd.concat([read_csv(path) for path in failure_paths])
+    found = pd.concat([*(phones["item"].drop_duplicates() for phones in shards), failures["item"]])
+    if sorted(found) != sorted(recordings["path"]):
+        raise ValueError(
+            "alignment: the shards are those of another corpus; delete alignment/shards, run again"
+        )
+    report_failures(failures, len(recordings), max_failed_share)
+    # Stable: the phones of a recording are all in one shard, in order of time.
+    return tuple(
+        table.sort_values("item", key=lambda item: item.map(order), kind="stable", ignore_index=True)
+        for table in (pd.concat(shards), failures)
+    )
+
+
+def report_failures(failures: pd.DataFrame, total: int, max_failed_share: float) -> None:
     """Log how many recordings failed and why; raise ValueError if the share is above `max_failed_share`."""
-    reasons = Counter(reason for _, _, reason in failures).most_common()
+    reasons = Counter(failures["reason"]).most_common()
     summary = f"{len(failures)} of {total} recordings were not aligned" + "".join(
         f"; {count}: {reason}" for reason, count in reasons
     )
     logger.info(summary)
+    for failure in failures.itertuples():
+        logger.info("not aligned: %s (%s): %s", failure.item, failure.word, failure.reason)
     if len(failures) > max_failed_share * total:
         raise ValueError(
             f"alignment: {summary}. That is more than max_failed_share = {max_failed_share}: check the "
-            f"recordings, such as {failures[0][0]}, or raise it"
+            f"recordings, such as {failures['item'].iloc[0]}, raise it, or have them tried again "
+            "(see workflow/README.md)"
         )

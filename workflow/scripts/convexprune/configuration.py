@@ -123,7 +123,7 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def show(value: Any) -> str:
     """A value in one short line, as JSON writes it."""
     text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 70 else f"{text[:67]}..."  # a SHA-256 is told whole
 
 
 def line(path: Iterable[Any], value: Any, allowed: str) -> str:
@@ -206,6 +206,13 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 held_out["test_share"],
                 f"leaves nothing to train on: with validation_share it is {share:g}; must be below 1",
             )
+    recipe = config["finetuning"]
+    if recipe["cache_features"] != "none" and not recipe["freeze_feature_encoder"]:
+        yield line(
+            ["finetuning", "cache_features"],
+            recipe["cache_features"],
+            "a front end that is trained (freeze_feature_encoder: false) changes; allowed then: none",
+        )
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
@@ -274,7 +281,7 @@ def sweep_problems(
         if name not in models:
             yield line([*path, "models"], name, f"no such model; allowed: {', '.join(models)}")
     full = {name: models[name]["layers"] for name in sweep["models"] if name in models}
-    for layers in sweep["layers"]:
+    for layers in sweep.get("layers", []):
         if beyond := [f"{count} layers of {name}" for name, count in full.items() if layers > count]:
             yield line([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 

@@ -42,6 +42,7 @@ class CorpusWriter:
         self.digest = hashlib.sha256()
         self.rows: list[dict] = []
         self.end = 0
+        self.waiting = 0  # samples in the buffer
         self.buffer: list[np.ndarray] = []
 
     def add(self, path: str, word: str, speaker: str, split: str, samples: np.ndarray) -> None:
@@ -49,14 +50,16 @@ class CorpusWriter:
         row = (path, word, speaker, split, self.end, len(samples))
         self.rows.append(dict(zip(COLUMNS, row, strict=True)))
         self.end += len(samples)
+        self.waiting += len(samples)
         self.buffer.append(samples)
-        if self.end - len(self.samples) >= BUFFER_SAMPLES:
+        if self.waiting >= BUFFER_SAMPLES:
             self.flush()
 
     def flush(self) -> None:
         """Write what was added to the file."""
         samples = np.concatenate([*self.buffer, np.zeros(0, np.int16)])
         self.buffer.clear()
+        self.waiting = 0
         self.digest.update(samples.astype("<i2", copy=False))
         self.samples.resize((self.end,))
         self.samples[self.end - len(samples) :] = samples

@@ -63,24 +63,33 @@ def build_speakers(
     return checked("speakers", speakers, remedy)
 
 
-def build_phonemes(phones: pd.DataFrame, *, min_count: int) -> pd.DataFrame:
-    """The aligned phones whose label occurs more than `min_count` times, in the order of the corpus."""
-    counts = phones["label"].map(phones["label"].value_counts())
-    kept = phones[counts > min_count].reset_index(drop=True)
-    if kept["label"].nunique() < 2:
+def build_phonemes(phones: pd.DataFrame, *, min_count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The aligned phones whose label occurs more than `min_count` times, in the order of the corpus.
+
+    With them comes a table of all labels (label, count, kept), the most frequent first.
+    """
+    labels = phones["label"].value_counts().rename_axis("label").reset_index()
+    labels["kept"] = labels["count"] > min_count
+    labels = labels.sort_values(["count", "label"], ascending=[False, True], ignore_index=True)
+    kept = phones[phones["label"].isin(labels["label"][labels["kept"]])].reset_index(drop=True)
+    if labels["kept"].sum() < 2:
         raise ValueError(
-            f"phonemes: {kept['label'].nunique()} labels occur more than min_count = {min_count} times, "
-            f"at least 2 are needed (the second most frequent has "
-            f"{phones['label'].value_counts().nlargest(2).min()}); lower min_count"
+            f"phonemes: {labels['kept'].sum()} labels occur more than min_count = {min_count} times, "
+            f"at least 2 are needed (the second most frequent has {labels['count'][1:2].sum()}); "
+            "lower min_count"
         )
+    dropped = labels[~labels["kept"]]
     logger.info(
-        "phonemes: %d of %d labels kept, %d of %d phones",
-        kept["label"].nunique(),
-        phones["label"].nunique(),
+        "phonemes: %d of %d labels kept, %d of %d phones; dropped: %s",
+        labels["kept"].sum(),
+        len(labels),
         len(kept),
         len(phones),
+        ", ".join(
+            f"{label} ({count})" for label, count in zip(dropped["label"], dropped["count"], strict=True)
+        ),
     )
-    return kept
+    return kept, labels
 
 
 def checked(name: str, dataset: pd.DataFrame, remedy: str) -> pd.DataFrame:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import platform
 import tempfile
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+CPU_INFORMATION = Path("/proc/cpuinfo")  # Linux only
 _claims = []  # open lock files: a claim lasts as long as the process
 
 
 def claim_device(gpus: int) -> str:
     """Hide all GPUs but one from this process, or all where `gpus` is 0; "cuda" or "cpu".
 
-    Call it before anything uses CUDA. A job sees one GPU even where the machine has more: the Trainer would
-    spread over all it sees and multiply the batch size. GPUs are claimed by file locks on this machine, which
-    end with the process however it ends. A job that asks for a GPU on a machine without one gets the CPU.
+    Call it before anything uses CUDA. A job sees one GPU even where the machine has more: it may
+    spread over what it sees. GPUs are claimed by file locks on this machine, which end with the process
+    however it ends. A job that asks for a GPU on a machine without one gets the CPU.
     """
     import torch
 
@@ -33,6 +35,17 @@ def claim_device(gpus: int) -> str:
     os.environ["CUDA_VISIBLE_DEVICES"] = claim_one(found)
     log.info("GPU %s", os.environ["CUDA_VISIBLE_DEVICES"])
     return "cuda"
+
+
+def name_device(device: str) -> str:
+    """What a measurement ran on: the GPU's name, or the CPU's as far as the system tells it."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    lines = CPU_INFORMATION.read_text().splitlines() if CPU_INFORMATION.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def claim_one(names: list[str]) -> str:

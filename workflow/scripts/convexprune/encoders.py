@@ -7,6 +7,7 @@ that comes with a checkpoint is never run.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import tempfile
@@ -155,6 +156,7 @@ def freeze_front_end(model: PreTrainedModel) -> None:
     """Keep the convolutional front end of `model` as it is in training."""
     for module in find_parts(model).front_end:
         module.requires_grad_(False)
+        module._requires_grad = False  # else its forward asks for the gradient of the waveform
 
 
 def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> dict[str, Tensor]:
@@ -165,10 +167,7 @@ def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> d
     """
     name = feature_extractor.model_input_names[0]
     prepared = feature_extractor(
-        list(clips),
-        sampling_rate=feature_extractor.sampling_rate,
-        return_attention_mask=False,
-        return_tensors="pt",
+        list(clips), sampling_rate=feature_extractor.sampling_rate, return_tensors="pt"
     )
     return {name: prepared[name]}
 
@@ -262,3 +261,9 @@ def save_encoder(
         "fingerprint": provenance.fingerprint(folder / "model.safetensors"),
     }
     provenance.write_json(folder / "provenance.json", record)
+
+
+def read_base(encoder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Which weights an encoder folder holds: id, revision and fingerprint of its provenance.json."""
+    record = json.loads((Path(encoder) / "provenance.json").read_text())
+    return {key: record[key] for key in ("id", "revision", "fingerprint")}

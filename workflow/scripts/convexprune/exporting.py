@@ -221,8 +221,12 @@ def export_pruned(
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """id, revision and licence of a local model folder: what this project recorded there, or its name."""
-    origin = {"id": folder.resolve().name, "revision": None, "licence": None}
+    """id, revision and licence of a model folder: what this project recorded there, else name and card."""
+    origin = {
+        "id": folder.resolve().name,
+        "revision": None,
+        "licence": sources.read_licence(folder),
+    }
     for record in (folder / "provenance.json", folder / "metrics.json"):
         if record.exists():
             known = json.loads(record.read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import logging
 import os
@@ -10,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from convexprune import devices, encoders, provenance
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,18 @@ def load_state(
         torch.manual_seed(seed)
         model = type(model)(model.config).eval()
     return model, feature_extractor
+
+
+def run_encoder(
+    model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, clips: np.ndarray
+) -> tuple[torch.Tensor, ...]:
+    """The L + 1 hidden states (B, frames, D) of clips (B, samples)."""
+    import torch
+
+    inputs = encoders.prepare(feature_extractor, clips)
+    with torch.inference_mode():
+        inputs = {name: values.to(model.device) for name, values in inputs.items()}
+        return model(**inputs, output_hidden_states=True).hidden_states
 
 
 def pool_layers(
@@ -49,18 +65,81 @@ def pool_layers(
     """
     import torch
 
-    inputs = encoders.prepare(feature_extractor, clips)
+    states = run_encoder(model, feature_extractor, clips)
+    n_frames = states[0].shape[1]
     ends = np.full(len(clips), clips.shape[1]) if lengths is None else np.asarray(lengths)
-    step = encoders.find_parts(model).frames.step
-    with torch.inference_mode():
-        inputs = {name: values.to(model.device) for name, values in inputs.items()}
-        states = model(**inputs, output_hidden_states=True).hidden_states
-        n_frames = states[0].shape[1]
-        counted = torch.as_tensor(np.clip(-(-ends // step), 1, n_frames))
-        weights = torch.arange(n_frames)[None, :] < counted[:, None]
-        weights = (weights / weights.sum(dim=1, keepdim=True)).to(model.device)
-        pooled = torch.stack([torch.einsum("btd,bt->bd", state, weights) for state in states])
+    counted = torch.as_tensor(np.clip(-(-ends // encoders.find_parts(model).frames.step), 1, n_frames))
+    weights = torch.arange(n_frames)[None, :] < counted[:, None]
+    weights = (weights / weights.sum(dim=1, keepdim=True)).to(model.device)
+    pooled = torch.stack([torch.einsum("btd,bt->bd", state, weights) for state in states])
     return pooled.float().cpu().numpy()
+
+
+def pool_spans(
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    clips: np.ndarray,
+    clip: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+) -> np.ndarray:
+    """Mean over the frames of each span of a clip: clips (B, samples) to float32 (L + 1, S, D).
+
+    Span s is samples `start[s]` to `end[s]` of clip number `clip[s]`. Its frames are those with their centre
+    in it, or else the one nearest to its middle. Layers and clips are those of `pool_layers`.
+    """
+    import torch
+
+    states = run_encoder(model, feature_extractor, clips)
+    frames = encoders.find_parts(model).frames
+    centres = frames.first + frames.step * np.arange(states[0].shape[1])
+    start, end = start[:, None], end[:, None]
+    inside = (start <= centres) & (centres < end)
+    nearest = np.abs(centres - (start + end) / 2).argmin(axis=1)
+    inside[np.arange(len(inside)), nearest] |= ~inside.any(axis=1)
+    weights = torch.as_tensor(inside / inside.sum(axis=1, keepdims=True), dtype=torch.float32)
+    weights = weights.to(model.device)
+    pooled = torch.stack([torch.einsum("std,st->sd", state[clip], weights) for state in states])
+    return pooled.float().cpu().numpy()
+
+
+def pool_cut_out(
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    samples: str | os.PathLike[str],
+    items: pd.DataFrame,
+    *,
+    frames: str,
+) -> np.ndarray:
+    """Embeddings of items, each cut out of its recording: float32 (L + 1, items, D)."""
+    from convexprune import corpus
+
+    clips = corpus.read_clips(samples, items["start"], items["end"])
+    lengths = (items["end"] - items["start"]).to_numpy() if frames == "valid" else None
+    return pool_layers(model, feature_extractor, clips, lengths)
+
+
+def pool_in_words(
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    samples: str | os.PathLike[str],
+    items: pd.DataFrame,
+    *,
+    recordings: pd.DataFrame,
+) -> np.ndarray:
+    """Embeddings of items within their `recordings` (rows by path): float32 (L + 1, items, D)."""
+    from convexprune import corpus
+
+    clip, names = pd.factorize(items["item"])
+    first = recordings.loc[names, "offset"].to_numpy()
+    clips = corpus.read_clips(samples, first, first + recordings.loc[names, "n_samples"].to_numpy())
+    start, end = (items[edge].to_numpy() - first[clip] for edge in ("start", "end"))
+    if late := sorted(set(items["item"][start >= corpus.CLIP_SAMPLES])):
+        raise ValueError(
+            f"{late[0]} has phonemes after its first second, which is all that a model is given; "
+            "take shorter recordings, or phonemes.context: segment"
+        )
+    return pool_spans(model, feature_extractor, clips, clip, start, end)
 
 
 def embed(
@@ -71,6 +150,7 @@ def embed(
     samples: str | os.PathLike[str],
     fingerprint: str | os.PathLike[str],
     dataset: str | os.PathLike[str],
+    table: str | os.PathLike[str],
     identity: dict[str, str],
     settings: dict[str, Any],
     batch_size: int,
@@ -79,10 +159,13 @@ def embed(
 ) -> None:
     """Embed the items of one split of `dataset` with the model in `folder`; write the file `output`.
 
-    `trace` is the folder's provenance.json or metrics.json, `samples` and `fingerprint` are the corpus'
-    files; `identity` names model, state and dataset. Settings: split, frames (all | valid), layers, and
-    seed for the state untrained. The file holds `hidden_states` float32 (L + 1, N, D), unchunked, so that
-    a layer is one contiguous read, and `labels` (N,). It is written batch by batch, never held in memory.
+    `trace` is the folder's provenance.json or metrics.json, `samples`, `fingerprint` and `table` are the
+    corpus' files; `identity` names model, state and dataset. Settings: split, layers, seed for the state
+    untrained, and context: `segment` runs the model on each item, cut out of its recording, and averages its
+    frames (all | valid); `word` runs it on the whole recording and averages the frames of the item.
+
+    The file holds `hidden_states` float32 (L + 1, N, D), unchunked, so that a layer is one contiguous read,
+    and `labels` (N,). It is written batch by batch, never held in memory.
 
     Raises ValueError for an empty split, a wrong number of layers, and hidden states that are not finite.
     """
@@ -102,23 +185,30 @@ def embed(
         raise ValueError(
             f"{dataset} has no items in split {settings['split']}; choose another convexity_split"
         )
+    if settings["context"] == "word":
+        recordings = corpus.read_table(table).set_index("path")
+        pool_items = functools.partial(pool_in_words, recordings=recordings)
+        clip = items["item"].ne(items["item"].shift()).cumsum().to_numpy() - 1
+    else:
+        pool_items = functools.partial(pool_cut_out, frames=settings["frames"])
+        clip = np.arange(len(items))
+    # A clip is run once, with all its items.
+    edges = np.searchsorted(clip, np.arange(0, clip[-1] + 1, batch_size))
+    batches = list(itertools.pairwise([*edges, len(items)]))
     log.info("%s: %d items, %d layers, on %s", identity, len(items), settings["layers"], device)
 
     with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
         shape = (settings["layers"] + 1, len(items), model.config.hidden_size)
         hidden_states = file.create_dataset("hidden_states", shape, dtype=np.float32)
         file["labels"] = items["label"].to_numpy(dtype=object)
-        for first in tqdm(range(0, len(items), batch_size), unit="batch", mininterval=5):
-            batch = items.iloc[first : first + batch_size]
-            clips = corpus.read_clips(samples, batch["start"], batch["end"])
-            lengths = (batch["end"] - batch["start"]).to_numpy() if settings["frames"] == "valid" else None
-            pooled = pool_layers(model, feature_extractor, clips, lengths)
+        for first, last in tqdm(batches, unit="batch", mininterval=5):
+            pooled = pool_items(model, feature_extractor, samples, items.iloc[first:last])
             if not np.isfinite(pooled).all():
                 raise ValueError(
                     f"{folder} gives hidden states that are not finite: its weights are damaged or its "
                     "training diverged; delete it and run again"
                 )
-            hidden_states[:, first : first + len(batch)] = pooled
+            hidden_states[:, first:last] = pooled
         origin = json.loads(Path(trace).read_text())
         origin = origin.get("base", origin)
         file.attrs.update(
@@ -127,6 +217,7 @@ def embed(
                 "id": origin["id"],
                 "revision": origin["revision"] or "",
                 "split": settings["split"],
+                "context": settings["context"],
                 "frames": settings["frames"],
                 "fingerprint": provenance.fingerprint(fingerprint, dataset),
                 "device": device,

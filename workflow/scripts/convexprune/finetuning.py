@@ -7,12 +7,11 @@ validation accuracy. The test split is looked at once, after training, with the 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
-import platform
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from convexprune import corpus, devices, encoders, metrics, provenance, pruning
+from convexprune import corpus, devices, encoders, features, metrics, provenance, pruning, training
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, SequenceFeatureExtractor, TrainerCallback
+    from numpy.typing import ArrayLike
+    from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 log = logging.getLogger(__name__)
 
@@ -39,21 +39,27 @@ class FineTuned:
     metrics: dict[str, Any]
     training_log: pd.DataFrame  # LOG_COLUMNS, a row an evaluation
     predictions: pd.DataFrame  # item, label, predicted: the test split
+    checkpoints: training.Checkpoints
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write a Hugging Face folder with metrics.json, training_log.csv and predictions.csv in it."""
+        """Write a Hugging Face folder with metrics.json, training_log.csv and predictions.csv in it.
+
+        Only then is the run's checkpoint removed.
+        """
         folder = Path(folder)
         encoders.save_folder(folder, self.model, self.feature_extractor)
         provenance.write_csv(folder / "training_log.csv", self.training_log)
         provenance.write_csv(folder / "predictions.csv", self.predictions)
         provenance.write_json(folder / "metrics.json", self.metrics)
+        self.checkpoints.discard()
 
 
 class Clips:
-    """One split of a dataset as the Trainer reads it, a batch at a time.
+    """Rows of a dataset as the model takes them: normalised waveforms and labels as numbers.
 
-    Item i is what `encoders.prepare` makes of the clip, zero-padded to one second, and its label: for the
-    paper's models {"input_values": float32 (16000,), "labels": int}. Nothing is read before it is asked for.
+    An item is a batch: what `encoders.prepare` makes of clips that are zero-padded to one second, for the
+    paper's models {"input_values": float32 (B, 16000)}, and "labels" (B,). Nothing is read before it is
+    asked for.
     """
 
     def __init__(
@@ -65,19 +71,36 @@ class Clips:
     ) -> None:
         self.samples = samples
         self.starts, self.ends = table["start"].to_numpy(), table["end"].to_numpy()
-        self.labels = table["label"].map(label2id).to_numpy()
+        self.labels = np.array(table["label"].map(label2id))
         self.feature_extractor = feature_extractor
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
-        [(name, values)] = encoders.prepare(self.feature_extractor, clips).items()
-        return [
-            {name: clip, "labels": int(label)}
-            for clip, label in zip(values, self.labels[indices], strict=True)
-        ]
+        return {
+            **encoders.prepare(self.feature_extractor, clips),
+            "labels": self.labels[indices],
+        }
+
+
+class CachedClips:
+    """The same rows as `Clips`, with their stored features in place of waveforms (see `features`)."""
+
+    def __init__(self, path: str | os.PathLike[str], table: pd.DataFrame, label2id: dict[str, int]) -> None:
+        self.path = path
+        self.rows = table.index.to_numpy()
+        self.labels = np.array(table["label"].map(label2id))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
+        return {
+            "input_values": features.read_features(self.path, self.rows[indices]),
+            "labels": self.labels[indices],
+        }
 
 
 def read_splits(dataset: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
@@ -128,50 +151,41 @@ def build_classifier(
     return model, full.num_parameters()
 
 
-def read_base(encoder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Which weights an encoder folder holds: id, revision and fingerprint of its provenance.json."""
-    record = json.loads((Path(encoder) / "provenance.json").read_text())
-    return {key: record[key] for key in ("id", "revision", "fingerprint")}
-
-
-def progress() -> TrainerCallback:
-    """A callback that logs every evaluation, instead of the Trainer's prints to stdout."""
-    from transformers import TrainerCallback
-
-    class Progress(TrainerCallback):
-        def on_log(self, args, state, control, logs=None, **kwargs) -> None:
-            shown = {key: logs[key] for key in LOG_COLUMNS if key in logs and key != "epoch"}
-            if shown:
-                numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
-                log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
-
-    return Progress()
-
-
-def tabulate_history(history: list[dict[str, float]]) -> pd.DataFrame:
-    """The Trainer's log history as LOG_COLUMNS: training loss and evaluation of a step in one row."""
-    rows = pd.DataFrame(history).reindex(columns=LOG_COLUMNS)
-    values = LOG_COLUMNS[2:]
-    return rows.dropna(subset=values, how="all").groupby("step", as_index=False).first()[LOG_COLUMNS]
+def identify_run(*facts: Any) -> str:
+    """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
+    own = provenance.fingerprint(__file__, training.__file__, features.__file__)
+    known = [provenance.versions("torch", "transformers"), own, *facts]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def finetune(
     encoder: str | os.PathLike[str],
     samples: str | os.PathLike[str],
+    fingerprint: str | os.PathLike[str],
     dataset: str | os.PathLike[str],
     settings: dict[str, Any],
     names: dict[str, str],
     *,
+    cached: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str],
     layers: int,
     seed: int,
     threads: int,
     gpus: int,
+    micro_batch_size: int = 0,
+    gradient_checkpointing: bool = False,
 ) -> FineTuned:
     """Fine-tune the encoder folder `encoder`, pruned to `layers` layers, to tell a dataset's labels.
 
-    `samples` is the corpus' HDF5, `dataset` the table that points into it, `names` (model and task) goes
-    into the metrics. On the CPU a seed and a number
-    of threads determine the result; a GPU trains in bfloat16, or float16 where it lacks that.
+    `samples` and `fingerprint` are the corpus' files, `dataset` the table that points into it, `names` (model
+    and task) goes into the metrics. `cached` is the file of the encoder's stored features, if training is to
+    read those (the test split never does). `checkpoint` is a folder of the run's own: a run that was killed
+    goes on from there with the same results, timings apart.
+
+    On the CPU a seed and a number of threads determine the result. Where memory is short,
+    `micro_batch_size` clips go through the model at a time (0: the whole batch), and
+    `gradient_checkpointing` computes activations twice instead of keeping them: the steps taken are of the
+    same batches.
 
     `settings` (in brackets what the paper says, or our choice where it says nothing):
 
@@ -182,91 +196,74 @@ def finetune(
     - eval_steps: steps between evaluations on the validation split (ours: 500)
     - patience: evaluations without a better accuracy after which training stops (ours: 5)
     - warmup_ratio: share of max_steps in which the rate rises from 0 (ours: 0.1)
-    - lr_scheduler: a name Transformers knows, such as linear, cosine, constant_with_warmup (ours: linear)
+    - lr_scheduler: linear, cosine or constant_with_warmup (ours: linear)
     - weight_decay: of AdamW (ours: 0)
+    - max_grad_norm: length to which longer gradients are cut (ours: 1)
     - freeze_feature_encoder: keep the convolutional front end as pretrained (ours: true)
     - spec_augment: mask spans of frames in training, as the checkpoint's config says (ours: true)
     - layerdrop: probability of skipping a layer in training (ours: 0, so that every kept layer is trained)
     - projector_size: width of the projector (paper, by its parameter counts: 256)
+    - precision: auto (by device), float32, bfloat16 or float16
+    - cache_features: none, or the precision of the features in `cached`
 
-    Raises ValueError for a dataset that cannot be learnt (`read_splits`) and for layers the encoder lacks.
+    Raises ValueError for a dataset that cannot be learnt (`read_splits`), for layers the encoder lacks, for
+    features of other inputs, and for training that diverges.
     """
     import torch
-    from transformers import (
-        AutoFeatureExtractor,
-        EarlyStoppingCallback,
-        PrinterCallback,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
+    from transformers import AutoFeatureExtractor, set_seed
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     splits = read_splits(dataset)
     labels = sorted(set(splits["train"]["label"]))
-    gpu = devices.claim_device(gpus) == "cuda"
-    bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    base = encoders.read_base(encoder)
+    device = devices.claim_device(gpus)
+    machine = training.Machine(
+        device=device,
+        precision=training.choose_precision(settings["precision"], device),
+        workers=threads if device == "cuda" else 0,
+        micro_batch_size=micro_batch_size or None,
+    )
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(not gpu)
+    torch.use_deterministic_algorithms(device == "cpu")
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
+    model.to(device)
+    if gradient_checkpointing:
+        model.activation_checkpointing_enable()
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
     clips = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
         for split, table in splits.items()
     }
-
-    with tempfile.TemporaryDirectory(prefix="convexprune-") as checkpoints:
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=checkpoints,
-                seed=seed,
-                per_device_train_batch_size=settings["batch_size"],
-                per_device_eval_batch_size=settings["batch_size"],
-                learning_rate=settings["learning_rate"],
-                lr_scheduler_type=settings["lr_scheduler"],
-                warmup_steps=round(settings["warmup_ratio"] * settings["max_steps"]),
-                weight_decay=settings["weight_decay"],
-                max_steps=settings["max_steps"],
-                eval_strategy="steps",
-                eval_steps=settings["eval_steps"],
-                logging_steps=settings["eval_steps"],
-                logging_nan_inf_filter=False,  # a run that diverges shows it
-                save_strategy="best",
-                save_total_limit=1,
-                save_only_model=True,
-                load_best_model_at_end=True,
-                metric_for_best_model="accuracy",
-                greater_is_better=True,
-                use_cpu=not gpu,
-                bf16=bf16,
-                fp16=gpu and not bf16,
-                dataloader_num_workers=threads if gpu else 0,
-                dataloader_pin_memory=gpu,
-                report_to="none",
-                disable_tqdm=True,
-            ),
-            train_dataset=clips["train"],
-            eval_dataset=clips["validation"],
-            compute_metrics=lambda result: {
-                "accuracy": float(np.mean(result.predictions.argmax(-1) == result.label_ids))
-            },
-            callbacks=[EarlyStoppingCallback(settings["patience"]), progress()],
+    inputs = provenance.fingerprint(fingerprint, dataset)
+    checkpoints = training.Checkpoints(
+        Path(checkpoint), identify_run(base, inputs, settings, layers, seed, machine.precision)
+    )
+    front_end = contextlib.nullcontext()
+    if cached:
+        features.check_features(cached, base["fingerprint"], inputs)
+        for split in ("train", "validation"):
+            clips[split] = CachedClips(cached, splits[split], model.config.label2id)
+        front_end = features.bypass_front_end(model)
+    with front_end:
+        progress = training.train(
+            model,
+            clips["train"],
+            clips["validation"],
+            settings,
+            seed=seed,
+            machine=machine,
+            checkpoints=checkpoints,
         )
-        trainer.remove_callback(PrinterCallback)
-        started = time.perf_counter()
-        trainer.train()
-        training_time = time.perf_counter() - started
-        scores = trainer.predict(clips["test"]).predictions
+    scores = training.predict(model, clips["test"], settings["batch_size"], machine)
 
     predictions = splits["test"][["item", "label"]].assign(
         predicted=[labels[index] for index in scores.argmax(-1)]
     )
     accuracy = float((predictions["label"] == predictions["predicted"]).mean())
     log.info(
-        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s", layers, seed, accuracy, training_time
+        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s", layers, seed, accuracy, progress.seconds
     )
     return FineTuned(
         model=model,
@@ -279,21 +276,25 @@ def finetune(
             "accuracy": accuracy,
             "sigma": metrics.binomial_sigma(accuracy, len(predictions)),
             "n_test": len(predictions),
-            "validation_accuracy": trainer.state.best_metric,
-            "training_time": training_time,
-            "steps": trainer.state.global_step,
-            "best_step": trainer.state.best_global_step,
-            "epochs": trainer.state.epoch,
+            "validation_accuracy": progress.best_accuracy,
+            "training_time": progress.seconds,
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "epochs": progress.history[-1]["epoch"],
             "parameters": model.num_parameters(),
             "full_parameters": full_parameters,
             "learning_rate": settings["learning_rate"],
+            "cached_features": settings["cache_features"] if cached else "none",
             "settings": settings,
-            "versions": provenance.versions("torch", "transformers", "accelerate"),
-            "device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine(),
-            "precision": "bfloat16" if bf16 else "float16" if gpu else "float32",
+            "versions": provenance.versions("torch", "transformers"),
+            "device": devices.name_device(device),
+            "precision": machine.precision,
             "threads": threads,
-            "base": read_base(encoder),
+            "micro_batch_size": micro_batch_size or settings["batch_size"],
+            "gradient_checkpointing": gradient_checkpointing,
+            "base": base,
         },
-        training_log=tabulate_history(trainer.state.log_history),
+        training_log=pd.DataFrame(progress.history, columns=LOG_COLUMNS),
         predictions=predictions,
+        checkpoints=checkpoints,
     )

@@ -19,13 +19,15 @@ LAYER_MB = 28  # weights of that layer in float32
 GPU_RATE = 10_000  # GFLOP/s that a job sustains on one GPU
 THREAD_RATE = 30  # GFLOP/s that it sustains on one thread of a CPU
 START = 0.5  # minutes until a job works
-ON_GPU = ("embed", "finetune", "time_inference")
+ON_GPU = ("cache_features", "embed", "finetune", "time_inference")
 
 
 # MB of each rule that is submitted to a cluster: as such, by MB of the model's weights, by thread.
 # Training holds weights, gradients, two moments, and clips on their way.
 MEMORY = {
-    "align_words": (1_000, 0, 500),
+    "align_shard": (1_000, 0, 500),
+    "cache_features": (4_000, 4, 0),
+    "count_costs": (4_000, 0, 0),
     "embed": (4_000, 4, 0),
     "export_model": (4_000, 6, 0),
     "finetune": (4_000, 10, 0),
@@ -33,6 +35,7 @@ MEMORY = {
     "ingest_archives": (4_000, 0, 0),
     "ingest_table": (4_000, 0, 0),
     "pretrain_model": (3_000, 10, 0),
+    "probe_layers": (3_000, 0, 0),
     "score_convexity": (3_000, 0, 0),
     "synthesise_archives": (1_000, 0, 200),
     "time_inference": (4_000, 4, 0),
@@ -69,6 +72,8 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     clips = count_clips(config)
     if job.rule == "embed":
         work = clips * clip / rate
+    elif job.rule == "cache_features":
+        work = 4 * clips * clip / rate  # training and validation splits
     elif job.rule == "finetune":
         settings = config["finetuning"]
         evaluations = settings["max_steps"] / settings["eval_steps"]
@@ -83,10 +88,14 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     elif job.rule == "score_convexity":
         # 25,000 points of 768 dimensions took 40 s a layer on two threads; the time grows with their square.
         work = (job.layers + 1) * 1.5 / threads * (clips / CLIPS) ** 2
+    elif job.rule == "probe_layers":
+        # 10,000 points of 768 dimensions took 25 s a layer on one thread.
+        work = (job.layers + 1) * clips / CLIPS
+    elif job.rule == "align_shard":
+        work = 20 / config["datasets"]["phonemes"]["shards"]
     else:
-        work = {"align_words": 20, "import_model": 2, "ingest_archives": 15, "ingest_table": 15}.get(
-            job.rule, 30
-        )
+        known = {"count_costs": 2, "import_model": 2, "ingest_archives": 15, "ingest_table": 15}
+        work = known.get(job.rule, 30)
     return START + work
 
 
@@ -124,7 +133,8 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield from ([Job("synthesise_archives")] if "synthetic" in corpus else [Job("download_archive")] * 2)
         yield Job("ingest_archives")
     if "phonemes" in datasets:
-        yield Job("align_words")
+        yield from [Job("align_shard")] * datasets["phonemes"]["shards"]
+        yield Job("merge_alignments")
     for dataset in datasets:
         yield Job(f"build_{dataset}")
     yield Job("summarise_datasets")
@@ -138,22 +148,46 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
     for name, model in models.items():
         full = model["layers"]
         for task in tasks:
-            sweep = config["sweep"].get(task, {"models": [], "layers": []})
+            if config["finetuning"]["cache_features"] != "none":
+                yield Job("cache_features", name)
             kept = model["keep"].get(task)
             runs = [full, full] if kept is None else [full, kept]
-            swept = set(sweep["layers"]) - set(runs) if name in sweep["models"] else set()
-            for layers in [*runs, *sorted(swept)]:
+            swept = swept_layers(config, name, task)
+            for layers in [*runs, *sorted(set(swept) - set(runs))]:
                 yield from [Job("finetune", name, layers)] * len(config["finetuning"]["seeds"])
+            if swept:
+                yield Job("probe_layers", name, full)
             yield Job("time_inference", name, full)
             yield Job("export_model", name, full)
-    for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "make_table1"):
+    for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "count_costs"):
         yield Job(rule)
-    yield Job("draw_figure1")
+    for rule in ("compare_predictions", "make_table1", "correlate_convexity", "draw_figure1", "draw_figure4"):
+        yield Job(rule)
     if config["sweep"]:
-        yield Job("draw_figure2")
-    for rule in ("write_summary", "show_table1", "show_plan", "show_convexity", "show_counts"):
-        yield Job(rule)
+        yield from [Job("study_choices"), Job("draw_figure2"), Job("draw_figure3")]
+    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence"]
+    for table in [*shown, *(["choices"] if config["sweep"] else [])]:
+        yield Job(f"show_{table}")
+    yield Job("write_summary")
     yield Job("all")
+
+
+def is_submitted(job: Job, config: Mapping[str, Any]) -> bool:
+    """Whether a job goes to the cluster's nodes, which have no internet."""
+    by_service = job.rule == "align_shard" and config["datasets"]["phonemes"]["aligner"] == "maus"
+    return job.rule in MEMORY and not by_service
+
+
+def swept_layers(config: Mapping[str, Any], model: str, task: str) -> list[int]:
+    """Depths at which the sweep trains a model, if it does.
+
+    By default none, every second layer as the paper numbers them, and the full model.
+    """
+    sweep = config["sweep"].get(task, {"models": []})
+    if model not in sweep["models"]:
+        return []
+    full = config["models"][model]["layers"]
+    return sweep.get("layers", [0, *range(1, full, 2), full])
 
 
 def estimate(config: Mapping[str, Any]) -> str:
@@ -161,7 +195,7 @@ def estimate(config: Mapping[str, Any]) -> str:
     jobs = list(list_jobs(config))
     lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
     totals = Counter()
-    submitted = [job for job in jobs if job.rule in MEMORY]  # the others run on the submitting host
+    submitted = [job for job in jobs if is_submitted(job, config)]  # the others run on the submitting host
     for rule in dict.fromkeys(job.rule for job in submitted):
         mine = [job for job in submitted if job.rule == rule]
         gpu_hours = sum(gpus(job, config) * minutes(job, config) for job in mine) / 60

@@ -59,13 +59,18 @@ def _scores(convexity: pd.DataFrame | None, model: str, task: str, full: int, av
     return found.loc[1:full]
 
 
+def fewest_within(scores: pd.Series, tolerance: float) -> int:
+    """The fewest layers (ascending index of `scores`) that score at most `tolerance` below the highest."""
+    return int(scores.index[scores >= scores.max() - tolerance][0])
+
+
 def _choose(scores: pd.Series, rule: str, tolerance: float | None, dataset: str) -> tuple[int, str]:
     best, highest = int(scores.idxmax()), float(scores.max())
     peak = f"The convexity of {dataset} is highest at {_count(best)} ({highest:.4f}), of one or more"
     if rule == "highest":
         return best, f"{peak}."
     if rule == "tolerance":
-        layers = int(scores.index[scores >= highest - tolerance][0])
+        layers = fewest_within(scores, tolerance)
         return layers, (
             f"{peak}; {_count(layers)} ({scores[layers]:.4f}) is the fewest within {tolerance:g} of it."
         )

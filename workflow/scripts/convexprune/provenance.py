@@ -24,7 +24,16 @@ log = logging.getLogger("convexprune")
 
 # What the stages compute with; a job logs the versions of those that its environment has.
 PACKAGES = ["accelerate", "espeakng-loader", "h5py", "matplotlib", "numba", "numpy", "pandas", "pocketsphinx"]
-PACKAGES += ["scikit-learn", "scipy", "seaborn", "soundfile", "torch", "torchaudio", "transformers"]
+PACKAGES += [
+    "praatio",
+    "scikit-learn",
+    "scipy",
+    "seaborn",
+    "soundfile",
+    "torch",
+    "torchaudio",
+    "transformers",
+]
 
 
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
@@ -94,7 +103,8 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     said = (str(error).splitlines() or [type(error).__name__])[0]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
-            "lower this stage's batch_size in the config, or give the job more memory (mem_mb), and run again"
+            "lower this stage's batch_size (of finetuning: micro_batch_size) in the config, or give the job "
+            "more memory (mem_mb), and run again"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (

@@ -23,8 +23,22 @@ def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> 
         folder,
         model,
         feature_extractor,
-        {"source": "path", "id": path.name, "revision": None, "licence": None, "settings": settings},
+        {
+            "source": "path",
+            "id": path.name,
+            "revision": None,
+            "licence": read_licence(path),
+            "settings": settings,
+        },
     )
+
+
+def read_licence(folder: Path) -> str | None:
+    """The licence in a model folder's card, README.md, or None: what is fetched from the hub has one."""
+    from huggingface_hub import ModelCard
+
+    card = folder / "README.md"
+    return ModelCard.load(card, ignore_metadata_errors=True).data.license if card.exists() else None
 
 
 @contextmanager

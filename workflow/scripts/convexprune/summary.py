@@ -16,6 +16,8 @@ CAPTIONS = {
     "plan keeps.",
     "figure2": "Figure 2. Accuracy after pruning at each layer against the convexity of that layer. Points "
     "that rise to the right say that convexity foretells accuracy.",
+    "figure3": "Figure 3. What each choice of layers costs: good ones lie to the left in both panels.",
+    "figure4": "Figure 4. Accuracy of fine-tuned models against the convexity of their last layer.",
 }
 
 
@@ -28,7 +30,7 @@ def summarise(
     plan: pd.DataFrame,
     table1: str,
     convexity: pd.DataFrame,
-    data: str,
+    studies: Sequence[str],
     failures: pd.DataFrame | None,
     provenance: Mapping[str, Mapping[str, Any]],
     metrics: Sequence[Mapping[str, Any]],
@@ -37,9 +39,10 @@ def summarise(
     """The summary as Markdown.
 
     title: the folder of the results; corpus: its kind in the config; average: `pair` or `class`; splits: by
-    dataset the split that was scored; table1, data: Table 1 and the counts of the data as Markdown; failures:
-    recordings not aligned, None where nothing was; provenance: of each model; metrics: of the full models'
-    runs; figures: paths relative to the summary. The tables are those of results/README.md.
+    dataset the split that was scored; table1: Table 1 as Markdown; studies: more of the kind, such as the
+    counts of the data; failures: recordings not aligned, None where nothing was; provenance: of each model;
+    metrics: of the full models' runs; figures: paths relative to the summary. The tables are those of
+    results/README.md.
     """
     models = plan["model"].unique()
     parts = [
@@ -49,7 +52,7 @@ def summarise(
         "paper's number is one less.",
         "## Layers kept",
         layers_kept(plan),
-        re.sub("^#", "##", table1.strip(), flags=re.MULTILINE),
+        nested(table1),
         "## Figures",
         "\n\n".join(f"![{CAPTIONS.get(Path(figure).stem, figure)}]({figure})" for figure in figures),
         "## Convexity",
@@ -57,7 +60,7 @@ def summarise(
         f"{', '.join(f'{name} ({split})' for name, split in splits.items())};\n"
         "`best` is of one or more layers (their number).",
         convexity_table(convexity, average),
-        re.sub("^#", "##", data.strip(), flags=re.MULTILINE),
+        *map(nested, studies),
         "## Left out",
         "\n".join(f"- {line}" for line in left_out(list(splits), failures)),
         "## Made of",
@@ -65,6 +68,11 @@ def summarise(
         made_with(metrics),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def nested(text: str) -> str:
+    """Markdown with its headings one level lower."""
+    return re.sub("^#", "##", text.strip(), flags=re.MULTILINE)
 
 
 def layers_kept(plan: pd.DataFrame) -> str:

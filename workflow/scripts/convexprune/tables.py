@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -9,26 +10,39 @@ import pandas as pd
 
 PREFIXES = {"words": "word", "speakers": "speaker"}  # task -> how the paper's columns begin
 PAPER = ("full", "pruned", "acc_diff", "train_time_diff", "inference_diff")
+COSTS = ("parameters", "bytes", "multiply_adds")
 ADDED = (
     *("layers", "full_layers", "parameter_reduction", "full_sigma", "pruned_sigma"),
-    *("full_spread", "pruned_spread", "acc_outlier", "inference_stderr"),
+    *("full_spread", "pruned_spread", "acc_outlier", "p_value", "cached", "inference_stderr", "disturbed"),
+    *(f"{run}_{cost}" for cost in COSTS for run in ("full", "pruned")),
 )
 AVERAGE = "average"
 
-FINETUNING = ("model", "task", "layers", "accuracy", "sigma", "training_time", "parameters")
-TIMING = ("model", "task", "layers", "ratio_median", "ratio_median_stderr")
-PLAN = ("model", "task", "layers", "full_layers")
+NEEDED = {
+    "finetuning": ("model", "task", "layers", "accuracy", "sigma", "training_time"),
+    "timing": ("model", "task", "layers", "ratio_median", "ratio_median_stderr"),
+    "plan": ("model", "task", "layers", "full_layers"),
+    "costs": ("model", "task", "layers", *COSTS),
+    "significance": ("model", "task", "layers", "seed", "p_value"),
+}
 
 
 def table1(
-    finetuning: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataFrame, models: Sequence[str]
+    finetuning: pd.DataFrame,
+    timing: pd.DataFrame,
+    plan: pd.DataFrame,
+    costs: pd.DataFrame,
+    significance: pd.DataFrame,
+    models: Sequence[str],
+    seed: int,
 ) -> pd.DataFrame:
     """Table 1: a row for each of `models`, in that order, and a last row of averages.
 
     The tables are those of results/README.md. Columns: `model`, then the paper's five of each task
     (`word_full` ... `speaker_inference_diff`), then those added here. Accuracies and their sigma and
     spread (standard deviation over seeds) are in %, differences are relative (`relative_change`), and
-    accuracies and training times are means over seeds. The inference difference comes from the ratio of
+    accuracies and training times are means over seeds. The p-value is that of one seed, `seed`: pooling
+    seeds would count each test item several times. The inference difference comes from the ratio of
     the median times (`ratio_median`), which shrugs off interruptions. What was not run is missing.
 
     As in the paper, the averages of the time differences are over all models, that of the accuracy
@@ -36,15 +50,14 @@ def table1(
 
     Raises ValueError if a table lacks a column.
     """
-    for name, table, columns in (
-        ("fine-tuning", finetuning, FINETUNING),
-        ("timing", timing, TIMING),
-        ("plan", plan, PLAN),
-    ):
-        if missing := set(columns) - set(table.columns):
+    sources = {"finetuning": finetuning, "timing": timing, "plan": plan, "costs": costs}
+    sources["significance"] = significance
+    for name, columns in NEEDED.items():
+        if missing := set(columns) - set(sources[name].columns):
             raise ValueError(f"the {name} table lacks the columns {sorted(missing)}: make it again")
+    sources["significance"] = significance[significance["seed"] == seed]
     tasks = {
-        prefix: _task_columns(*(table[table["task"] == task] for table in (finetuning, timing, plan)))
+        prefix: _task_columns(**{name: table[table["task"] == task] for name, table in sources.items()})
         for task, prefix in PREFIXES.items()
     }
     rows = pd.concat([columns.add_prefix(f"{prefix}_") for prefix, columns in tasks.items()], axis=1)
@@ -58,8 +71,12 @@ def table1(
             average[f"{prefix}_{kind}"] = rows[f"{prefix}_{kind}"].mean()
     table = pd.concat([rows, pd.DataFrame([average], index=[AVERAGE])]).rename_axis("model").reset_index()
     order = [f"{prefix}_{name}" for names in (PAPER, ADDED) for prefix in tasks for name in names]
-    counts = {f"{prefix}_{name}": "Int64" for prefix in tasks for name in ("layers", "full_layers")}
-    return table[["model", *order]].astype(counts)
+    whole = ("layers", "full_layers", *(f"{run}_{cost}" for cost in COSTS for run in ("full", "pruned")))
+    kinds = {f"{prefix}_{name}": "Int64" for prefix in tasks for name in whole}
+    kinds |= {
+        f"{prefix}_{name}": "boolean" for prefix in tasks for name in ("acc_outlier", "cached", "disturbed")
+    }
+    return table[["model", *order]].astype(kinds)
 
 
 def relative_change(full, pruned):
@@ -78,22 +95,35 @@ def outliers(values: pd.Series) -> pd.Series:
     return outside & (values.count() >= 5)
 
 
-def _task_columns(finetuning: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
+def _task_columns(
+    finetuning: pd.DataFrame,
+    timing: pd.DataFrame,
+    plan: pd.DataFrame,
+    costs: pd.DataFrame,
+    significance: pd.DataFrame,
+) -> pd.DataFrame:
     """The columns of one task but for the outlier mark, indexed by model; inputs hold that task only."""
+    finetuning = finetuning.assign(cached_features=finetuning.get("cached_features", "none"))
+    timing = timing.assign(disturbed=timing.get("disturbed", False))
     plan = plan.set_index("model")
     runs = finetuning.groupby(["model", "layers"]).agg(
         accuracy=("accuracy", "mean"),
         spread=("accuracy", "std"),
         sigma=("sigma", "mean"),  # the seeds share their test items: a mean over seeds does not shrink it
         training_time=("training_time", "mean"),
-        parameters=("parameters", "mean"),
+        cached=("cached_features", lambda kind: bool((kind != "none").any())),
     )
-    timing = timing.set_index(["model", "layers"])
+    timing, costs, significance = (
+        table.set_index(["model", "layers"]) for table in (timing, costs, significance)
+    )
 
     def at(table: pd.DataFrame, layers: pd.Series) -> pd.DataFrame:
         return table.reindex(pd.MultiIndex.from_arrays([layers.index, layers])).droplevel(1)
 
-    full, pruned, times = at(runs, plan["full_layers"]), at(runs, plan["layers"]), at(timing, plan["layers"])
+    full, full_costs = (at(table, plan["full_layers"]) for table in (runs, costs))
+    pruned, pruned_costs, times, tests = (
+        at(table, plan["layers"]) for table in (runs, costs, timing, significance)
+    )
     return pd.DataFrame(
         {
             "full": 100 * full["accuracy"],
@@ -103,104 +133,146 @@ def _task_columns(finetuning: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataF
             "inference_diff": 100 * (times["ratio_median"] - 1),
             "layers": plan["layers"],
             "full_layers": plan["full_layers"],
-            "parameter_reduction": -relative_change(full["parameters"], pruned["parameters"]),
+            "parameter_reduction": -relative_change(full_costs["parameters"], pruned_costs["parameters"]),
             "full_sigma": 100 * full["sigma"],
             "pruned_sigma": 100 * pruned["sigma"],
             "full_spread": 100 * full["spread"],
             "pruned_spread": 100 * pruned["spread"],
+            "p_value": tests["p_value"],
+            "cached": full["cached"].astype("boolean") | pruned["cached"].astype("boolean"),
             "inference_stderr": 100 * times["ratio_median_stderr"],
+            "disturbed": times["disturbed"].astype("boolean"),
+            **{f"full_{cost}": full_costs[cost] for cost in COSTS},
+            **{f"pruned_{cost}": pruned_costs[cost] for cost in COSTS},
         }
     )
 
 
 # How both readable forms print a task: a heading and the cells below it, in the paper's order.
-HEADINGS = ("model", "layers", "full", "pruned", "acc. diff.", "parameters", "train time", "inference")
+HEADINGS = ("model", "layers", "full", "pruned", "acc. diff.", "p", "train time", "inference")
 TITLES = {"words": "Word classification", "speakers": "Speaker identification"}
+SIZES = ("model", "task", "parameters (M)", "size (MB)", "multiply-adds (G)")
+SIZES_TITLE = "Parameters, size and compute"
 NOTES = (
     "Layers: transformer layers kept / of the full model. The paper counts them from 0, so its label is "
     "one less: what it calls pruned to layer 8 keeps 9.",
     "Full and pruned: test accuracy in % ± σ, the binomial standard error sqrt(p (1 - p) / n). With "
     "several seeds, their mean, and [in brackets] the standard deviation over seeds.",
-    "Differences, of parameters too, are relative and in %: 100 (pruned - full) / full.",
-    "Train time: wall time of trainer.train(), on a machine that may have run other jobs beside it; early "
-    "stopping counts.",
-    "Inference: the change of the median time for a random 1 s input ± its standard error.",
+    "Differences are relative and in %: 100 (pruned - full) / full.",
+    "p: McNemar's exact test of full against pruned on the same test items, first seed, two-sided, not "
+    "corrected for the number of models.",
     "* is an outlier, left out of the average: of five or more accuracy differences, one more than three "
     "interquartile ranges outside the quartiles.",
+    "Train time: wall time of the training loop, on a machine that may have run other jobs beside it; early "
+    "stopping counts. ‡ read the stored features of the front end, which the paper's times do not.",
+    "Inference: the change of the median time for a random 1 s input ± its standard error. † was measured "
+    "while other work ran on the machine: measure it again before you quote it.",
+    "Size: model.safetensors in float32. Multiply-adds: of the convolutions and matrix products for 1 s of "
+    "audio.",
 )
 
 
-def _cells(table: pd.DataFrame, prefix: str) -> list[list[str]]:
-    """The printed cells of one task, a list a row, in the order of HEADINGS; a missing value is empty."""
+def _number(value: float, form: str = ".2f") -> str:
+    return "" if pd.isna(value) else format(value, form)
 
-    def number(value: float, form: str = ".2f") -> str:
-        return "" if pd.isna(value) else format(value, form)
+
+def _accuracy_cells(model: str, values: pd.Series) -> list[str]:
+    """A row under HEADINGS; a missing value is empty."""
 
     def joined(value: str, error: str, spread: str = "") -> str:
         return value + (f" ± {error}" if error else "") + (f" [{spread}]" if spread else "")
 
-    def row(values: pd.Series) -> list[str]:
-        accuracies = [
-            joined(*(number(values[f"{run}{kind}"]) for kind in ("", "_sigma", "_spread")))
+    p, inference = (
+        values["p_value"],
+        joined(_number(values["inference_diff"], "+.2f"), _number(values["inference_stderr"])),
+    )
+    return [
+        model,
+        "" if pd.isna(values["layers"]) else f"{values['layers']}/{values['full_layers']}",
+        *(
+            joined(*(_number(values[f"{run}{kind}"]) for kind in ("", "_sigma", "_spread")))
             for run in ("full", "pruned")
-        ]
-        return [
-            "" if pd.isna(values["layers"]) else f"{values['layers']}/{values['full_layers']}",
-            *accuracies,
-            number(values["acc_diff"], "+.2f") + ("*" if values["acc_outlier"] is True else ""),
-            number(-values["parameter_reduction"], "+.2f"),
-            number(values["train_time_diff"], "+.2f"),
-            joined(number(values["inference_diff"], "+.2f"), number(values["inference_stderr"])),
-        ]
-
-    task = table[[f"{prefix}_{name}" for name in (*PAPER, *ADDED)]].astype(object)
-    task.columns = [*PAPER, *ADDED]
-    return [[model, *row(values)] for model, (_, values) in zip(table["model"], task.iterrows(), strict=True)]
+        ),
+        _number(values["acc_diff"], "+.2f") + ("*" if values["acc_outlier"] is True else ""),
+        "<0.001" if p < 0.001 else _number(p, ".3f"),
+        _number(values["train_time_diff"], "+.2f") + ("‡" if values["cached"] is True else ""),
+        inference + ("†" if values["disturbed"] is True else ""),
+    ]
 
 
-def _printed(table: pd.DataFrame) -> dict[str, list[list[str]]]:
-    """Title and cells of each task that has any."""
-    return {
-        TITLES[task]: _cells(table, prefix)
-        for task, prefix in PREFIXES.items()
-        if table[[f"{prefix}_full", f"{prefix}_pruned"]].notna().any(axis=None)
-    }
+def _size_cells(model: str, task: str, values: pd.Series) -> list[str]:
+    """A row under SIZES: full → pruned (relative change in %)."""
+    cells = [model, task]
+    for cost, unit in zip(COSTS, (1e6, 1e6, 1e9), strict=True):
+        full, pruned = values[f"full_{cost}"], values[f"pruned_{cost}"]
+        change = relative_change(full, pruned)
+        cells.append(f"{_rounded(full / unit)} → {_rounded(pruned / unit)} ({change:+.2f} %)")
+    return cells
+
+
+def _rounded(value: float) -> str:
+    """`value` to three significant digits, without an exponent."""
+    return format(value, f".{max(0, 2 - math.floor(math.log10(value)))}f")
+
+
+def _blocks(table: pd.DataFrame) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    """Title, headings and rows of what is printed: a block a task that has any accuracy, then the sizes."""
+    blocks, sizes = [], []
+    for task, prefix in PREFIXES.items():
+        values = table[[f"{prefix}_{name}" for name in (*PAPER, *ADDED)]].astype(object)
+        values = values.set_axis([*PAPER, *ADDED], axis=1).set_axis(table["model"])
+        if values[["full", "pruned"]].isna().all(axis=None):
+            continue
+        blocks.append((TITLES[task], HEADINGS, [_accuracy_cells(*row) for row in values.iterrows()]))
+        counted = values[values["pruned_parameters"].notna()]
+        sizes += [_size_cells(model, task, row) for model, row in counted.iterrows()]
+    return [*blocks, (SIZES_TITLE, SIZES, sizes)]
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Table 1 as Markdown to read in a terminal: aligned, one table a task, notes below."""
+    """Table 1 as Markdown to read in a terminal: aligned, one table a task, sizes, notes below."""
     lines = ["# Table 1. Full and pruned models", ""]
-    for title, rows in _printed(table).items():
-        widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-
-        def line(cells: Sequence[str], widths: list[int] = widths) -> str:
-            first, *rest = (
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            )
-            return "| " + " | ".join([first, *rest]) + " |"
-
-        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        lines += [f"## {title}", "", line(HEADINGS), line(rule), *map(line, rows), ""]
+    for title, headings, rows in _blocks(table):
+        lines += [f"## {title}", "", *aligned(headings, rows), ""]
     notes = (textwrap.fill(f"- {note}", width=104, subsequent_indent="  ") for note in NOTES)
     return "\n".join([*lines, *notes]) + "\n"
 
 
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table in columns: the first to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = (
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join([first, *rest]) + " |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return [line(headings), line(rule), *map(line, rows)]
+
+
 def latex(table: pd.DataFrame) -> str:
-    r"""Table 1 as a LaTeX `table*` (needs booktabs): a block a task, the notes as its caption."""
+    r"""Table 1 as a LaTeX `table*` (needs booktabs): a tabular a block, the notes as its caption."""
+    marks = {"±": r"\pm", "*": r"^{*}", "†": r"^{\dagger}", "‡": r"^{\ddagger}", "→": r"\to", "%": r"\%"}
 
     def cell(text: str) -> str:
-        return "$" + text.replace("±", r"\pm").replace("*", r"^{*}") + "$" if text else ""
+        for mark, command in marks.items():
+            text = text.replace(mark, command)
+        return f"${text}$" if any(c.isdigit() for c in text) else text
 
     lines = [r"\begin{table*}", r"\centering", r"\footnotesize", r"\setlength{\tabcolsep}{4pt}"]
-    lines += [r"\begin{tabular}{@{}l" + "r" * (len(HEADINGS) - 1) + r"@{}}", r"\toprule"]
-    lines += [" & ".join(HEADINGS) + r" \\"]
-    for title, rows in _printed(table).items():
-        lines += [r"\midrule", rf"\multicolumn{{{len(HEADINGS)}}}{{@{{}}l}}{{\emph{{{title}}}}} \\"]
+    for title, headings, rows in _blocks(table):
+        lines += [r"\begin{tabular}{@{}l" + "r" * (len(headings) - 1) + r"@{}}", r"\toprule"]
+        lines += [rf"\multicolumn{{{len(headings)}}}{{@{{}}l}}{{\emph{{{title}}}}} \\"]
+        lines += [" & ".join(headings) + r" \\", r"\midrule"]
         lines += [" & ".join([_escaped(name), *map(cell, cells)]) + r" \\" for name, *cells in rows]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\medskip", ""]
     caption = " ".join(map(_escaped, NOTES)).replace("±", r"$\pm$").replace("σ", r"$\sigma$")
-    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{Full and pruned models. {caption}}}"]
-    return "\n".join([*lines, r"\label{tab:pruning}", r"\end{table*}"]) + "\n"
+    caption = caption.replace("†", r"$\dagger$").replace("‡", r"$\ddagger$")
+    lines += [rf"\caption{{Full and pruned models. {caption}}}", r"\label{tab:pruning}", r"\end{table*}"]
+    return "\n".join(lines) + "\n"
 
 
 def _escaped(text: str) -> str:

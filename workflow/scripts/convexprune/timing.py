@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convexprune import devices, encoders, provenance
 
+log = logging.getLogger(__name__)
+
 SAMPLES = 16000  # one second
+DISTURBED = 0.2  # CPUs that others kept busy, above which a measurement is flagged
+
+
+def read_clocks() -> np.ndarray:
+    """Seconds, (3,): of time, of all CPUs' work on this machine, of this process' own share of that work.
+
+    The machine's work is nan where there is no /proc/stat (off Linux).
+    """
+    stat = Path("/proc/stat")
+    busy = np.nan
+    if stat.exists():
+        user, nice, system, _idle, _waiting, *interrupts = map(int, stat.read_text().split()[1:9])
+        busy = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return np.array([time.perf_counter(), busy, time.process_time()])
+
+
+def measure_others(before: np.ndarray, after: np.ndarray) -> float | None:
+    """CPUs that other processes kept busy between two `read_clocks`, or None where that is not known."""
+    seconds, busy, own = after - before
+    return None if np.isnan(busy) else float(max(0.0, busy - own) / seconds)
 
 
 def alternate(
@@ -81,7 +105,8 @@ def time_inference(
     """Time the model folders `full` and `pruned` (of `layers` layers) in turn; times in seconds.
 
     `names` (model and task) goes into the record. `settings`: full_layers, runs (paper: 300), warmup
-    (unmeasured turns), threads of torch.
+    (unmeasured turns), threads of torch. A measurement beside which other processes kept more than DISTURBED
+    CPUs busy is marked `disturbed`.
 
     Raises ValueError if a folder's model does not have the layers stated.
     """
@@ -97,6 +122,7 @@ def time_inference(
     audio = np.random.default_rng(0).standard_normal((1, SAMPLES), np.float32)
     feature_extractor = AutoFeatureExtractor.from_pretrained(full, **encoders.LOCAL)
     [inputs] = (values.to(device) for values in encoders.prepare(feature_extractor, audio).values())
+    started = read_clocks()
     with torch.inference_mode():
         full_seconds, pruned_seconds = alternate(
             *(lambda model=model: model(inputs) for model in models),
@@ -104,14 +130,20 @@ def time_inference(
             warmup=settings["warmup"],
             synchronise=torch.cuda.synchronize if gpu else lambda: None,
         )
+    others = measure_others(started, read_clocks())
+    disturbed = None if others is None else others > DISTURBED
+    if disturbed:
+        log.warning("other processes kept %.1f CPUs busy: these times are marked as disturbed", others)
     return {
         **names,
         "layers": layers,
         "full_layers": settings["full_layers"],
         "runs": settings["runs"],
         "threads": settings["threads"],
-        "device": torch.cuda.get_device_name() if gpu else "cpu",
-        "machine": f"{platform.node()} ({platform.processor() or platform.machine()}, {os.cpu_count()} CPUs)",
+        "device": devices.name_device(device),
+        "machine": f"{platform.node()} ({devices.name_device('cpu')}, {os.cpu_count()} CPUs)",
+        "other_load": others,
+        "disturbed": disturbed,
         "full": summarise(full_seconds),
         "pruned": summarise(pruned_seconds),
         "ratio": summarise_ratio(full_seconds, pruned_seconds),

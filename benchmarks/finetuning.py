@@ -1,0 +1,232 @@
+"""Throughput of fine-tuning, against Transformers' own loop and with stored convolutional features.
+
+    python benchmarks/finetuning.py                    # about five minutes on two cores
+    python benchmarks/finetuning.py --steps 2 --rounds 1
+
+wav2vec2-base's architecture with random weights, batches of random clips, float32. Writes finetuning.json
+beside this file. What is compared is measured in turn, several times, each time in a process of its own; the
+best of each counts, since whatever else the machine does can only make a run slower. CPU time is measured
+too, which with one thread hardly depends on what else runs.
+
+Needs the package (pip install -e .), torch, transformers and, for Transformers' loop, accelerate.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+WORDS = 35
+SETTINGS = {
+    "eval_steps": 10**6,
+    "learning_rate": 2e-5,
+    "lr_scheduler": "linear",
+    "max_grad_norm": 1.0,
+    "patience": 5,
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.0,
+}
+# what, layers, how it is trained
+VARIANTS = {
+    "full model, ours, clips from the corpus file": (12, "ours"),
+    "full model, Transformers' Trainer, clips in memory": (12, "trainer"),
+    "3 layers, ours, clips from the corpus file": (3, "ours"),
+    "3 layers, Transformers' Trainer, clips in memory": (3, "trainer"),
+    "3 layers, ours, stored features": (3, "features"),
+}
+
+
+def build_model(layers):
+    import torch
+    from convexprune import encoders
+    from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
+
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(num_hidden_layers=layers, num_labels=WORDS, layerdrop=0.0)
+    model = Wav2Vec2ForSequenceClassification(config)
+    encoders.freeze_front_end(model)
+    return model
+
+
+def write_inputs(folder, n):
+    """A corpus of `n` random clips, their dataset, and the features of wav2vec2-base's front end for them."""
+    import pandas as pd
+    from convexprune import corpus, encoders, features
+    from transformers import Wav2Vec2FeatureExtractor
+
+    generator = np.random.default_rng(0)
+    with corpus.write_corpus(folder / "corpus.h5", folder / "corpus.csv", folder / "corpus.sha256") as writer:
+        for index in range(n):
+            clip = (3000 * generator.standard_normal(16000)).astype(np.int16)
+            writer.add(f"{index}.wav", f"word{index % WORDS}", "speaker", "train", clip)
+    table = corpus.read_table(folder / "corpus.csv").rename(columns={"path": "item", "word": "label"})
+    table = table.assign(start=table["offset"], end=table["offset"] + table["n_samples"])
+    pd.DataFrame(table)[corpus.ITEM_COLUMNS].to_csv(folder / "words.csv", index=False)
+    origin = {"source": "path", "id": "random", "revision": None}
+    encoders.save_encoder(folder / "base", build_model(0).base_model, Wav2Vec2FeatureExtractor(), origin)
+    features.cache_features(
+        folder / "features.h5",
+        folder=folder / "base",
+        samples=folder / "corpus.h5",
+        fingerprint=folder / "corpus.sha256",
+        dataset=folder / "words.csv",
+        settings={"cache_features": "float32", "precision": "float32"},
+        batch_size=32,
+        threads=1,
+        gpus=0,
+    )
+
+
+def train_ours(model, clips, steps, batch_size, folder):
+    from convexprune import training
+
+    class OneFrame:  # what is evaluated at the end, so that it takes no time
+        labels = clips.labels[:1]
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, indices):
+            batch = clips[indices]
+            samples = 400 if batch["input_values"].ndim == 2 else 1
+            return {**batch, "input_values": batch["input_values"][..., :samples]}
+
+    class Unwritten(training.Checkpoints):
+        def save_best(self, step, weights):
+            self.weights = weights
+
+        def load_best(self, step):
+            return self.weights
+
+        def save(self, progress, **states):
+            pass
+
+    training.train(
+        model,
+        clips,
+        OneFrame(),
+        SETTINGS | {"batch_size": batch_size, "max_steps": steps},
+        seed=0,
+        machine=training.Machine("cpu"),
+        checkpoints=Unwritten(folder / "none", "benchmark"),
+    )
+
+
+def train_with_trainer(model, clips, steps, batch_size, folder):
+    from transformers import Trainer, TrainingArguments
+
+    batch = clips[np.arange(len(clips))]
+    in_memory = [
+        {"input_values": values, "labels": int(label)}
+        for values, label in zip(batch["input_values"], batch["labels"], strict=True)
+    ]
+    trainer = Trainer(
+        model=model,
+        train_dataset=in_memory,
+        args=TrainingArguments(
+            output_dir=folder / "trainer",
+            per_device_train_batch_size=batch_size,
+            max_steps=steps,
+            learning_rate=SETTINGS["learning_rate"],
+            warmup_steps=round(SETTINGS["warmup_ratio"] * steps),
+            save_strategy="no",
+            logging_strategy="no",
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+    )
+    trainer.train()
+
+
+def measure(variant, steps, batch_size, threads, folder):
+    """Clips a second, and a second of CPU time, in `steps` training steps, after one that is not counted."""
+    import torch
+    from convexprune import corpus, finetuning
+    from transformers import Wav2Vec2FeatureExtractor
+    from transformers.utils.logging import set_verbosity_error
+
+    set_verbosity_error()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    layers, how = VARIANTS[variant]
+    table = corpus.read_dataset(folder / "words.csv")
+    label2id = {f"word{index}": index for index in range(WORDS)}
+    if how == "features":
+        clips = finetuning.CachedClips(folder / "features.h5", table, label2id)
+    else:
+        clips = finetuning.Clips(folder / "corpus.h5", table, Wav2Vec2FeatureExtractor(), label2id)
+    model = build_model(layers)
+    if how == "features":
+        model.base_model.feature_extractor = torch.nn.Identity()
+    run = train_with_trainer if how == "trainer" else train_ours
+    run(model, clips, 1, batch_size, folder)
+    clocks = time.perf_counter, time.process_time
+    started = [clock() for clock in clocks]
+    run(model, clips, steps, batch_size, folder)
+    return [steps * batch_size / (clock() - start) for clock, start in zip(clocks, started, strict=True)]
+
+
+def compare(found, clock):
+    """The best rate of each variant, and their ratios."""
+    best = {variant: max(rates[clock] for rates in measured) for variant, measured in found.items()}
+    ours, trainer, ours_3, trainer_3, stored = best.values()
+    return {
+        "best": best,
+        "ours / Trainer, 12 layers": ours / trainer,
+        "ours / Trainer, 3 layers": ours_3 / trainer_3,
+        "stored features / clips, 3 layers": stored / ours_3,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=4, help="steps a measurement (4)")
+    parser.add_argument("--batch-size", type=int, default=32, help="clips a step (32, as in the paper)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads (all CPUs)")
+    parser.add_argument("--measure", nargs=2, metavar=("VARIANT", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        variant, folder = options.measure
+        print(json.dumps(measure(variant, options.steps, options.batch_size, options.threads, Path(folder))))
+        return
+
+    import torch
+    import transformers
+
+    found = {variant: [] for variant in VARIANTS}
+    with tempfile.TemporaryDirectory() as scratch:
+        write_inputs(Path(scratch), 2 * options.batch_size)
+        for _ in range(options.rounds):
+            for variant in VARIANTS:
+                command = [sys.executable, __file__, *sys.argv[1:], "--measure", variant, scratch]
+                answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                rate, cpu_rate = json.loads(answer.splitlines()[-1])
+                found[variant].append({"clips_per_second": rate, "clips_per_cpu_second": cpu_rate})
+                print(f"{rate:8.2f} clips/s {cpu_rate:8.2f} clips/CPU s  {variant}", flush=True)
+    record = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "threads": options.threads,
+        "batch_size": options.batch_size,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "measurements": found,
+        **{clock: compare(found, clock) for clock in ("clips_per_second", "clips_per_cpu_second")},
+    }
+    (HERE / "finetuning.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps({key: record[key] for key in list(record)[-2:]}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

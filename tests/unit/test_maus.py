@@ -1,0 +1,395 @@
+"""The client of WebMAUS against a stand-in that speaks the protocol, aligns for real, and fails."""
+
+import email.message
+import io
+import multiprocessing
+import os
+import random
+import signal
+import time
+import urllib.error
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import webmaus
+from convexprune import alignment, answers, corpus, maus, synthesis
+
+WORDS = ["yes", "no", "stop", "go", "left", "seven", "marvin", "follow", "tree", "down"]
+N_WORDS = 500
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    """A corpus of 500 spoken words in validation, all different."""
+    folder = tmp_path_factory.mktemp("corpus")
+    files = SimpleNamespace(samples=folder / "c.h5", table=folder / "c.csv", fingerprint=folder / "c.sha256")
+    cast = [
+        synthesis.Speaker(str(number), "train", variant, "en-us", pitch=45, rate=150, seed=number)
+        for number, variant in enumerate(["m1", "f2", "Reed", "linda", "max"], 1)
+    ]
+    with corpus.write_corpus(files.samples, files.table, files.fingerprint) as writer:
+        for takes in synthesis.speak_all(cast, WORDS, 10, threads=1):
+            for take in takes:
+                name = f"{take.word}/{len(writer.rows)}.wav"
+                writer.add(name, take.word, "s", "validation", take.samples)
+    assert len(writer.rows) == N_WORDS
+    return files
+
+
+@pytest.fixture(scope="module")
+def service():
+    server = webmaus.WebMaus().start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def heard(service, voices):
+    """The stand-in has aligned the corpus before: what it does next does not wait for pocketsphinx."""
+    for samples, word in recordings(voices):
+        service.align(webmaus.name_recording(samples, word), samples, word)
+
+
+@pytest.fixture
+def server(service):
+    """The stand-in without failures, counting from zero."""
+    service.failures, service.latency, service.loads = 0, 0, []
+    service.forget()
+    return service
+
+
+def recordings(voices):
+    table = corpus.read_table(voices.table)
+    with corpus.open_samples(voices.samples) as samples:
+        return [(samples[row.offset : row.offset + row.n_samples], row.word) for row in table.itertuples()]
+
+
+def make_aligner(server, store, **changes):
+    options = {"max_requests": 2, "timeout": 5, "tries": 10, "first_wait": 0.01, "longest_wait": 0.05}
+    options |= {"contact": "me@example.org", "url": server.url, "language": "eng-US", "store": store}
+    return maus.MausAligner(**options | changes)
+
+
+def align_shard(server, voices, folder, shard, shards, max_requests):
+    """What a job does: the phones and failures of one shard, in `folder`."""
+    service = {"contact": "me@example.org", "max_requests": max_requests, "timeout": 3}
+    phones, failures = alignment.align_shard(
+        voices.samples,
+        voices.table,
+        settings={"aligner": "maus", "split": "validation", "url": server.url, "language": "eng-US"},
+        shard=shard,
+        shards=shards,
+        store=folder / "store",
+        service=service | {"first_wait": 0.01, "longest_wait": 0.05},
+        threads=1,
+    )
+    phones.to_csv(folder / f"{shard}-of-{shards}.phones.csv", index=False)
+    failures.to_csv(folder / f"{shard}-of-{shards}.failures.csv", index=False)
+
+
+def start_jobs(*arguments, shards):
+    jobs = [
+        FORK.Process(target=align_shard, args=(*arguments[:3], shard, shards, arguments[3]), daemon=True)
+        for shard in range(1, shards + 1)
+    ]
+    for job in jobs:
+        job.start()
+    return jobs
+
+
+def finish(jobs):
+    for job in jobs:
+        job.join()
+    assert [job.exitcode for job in jobs] == [0] * len(jobs)
+
+
+def merge(folder, voices, shards):
+    """Phones and failures of all shards; each recording is in them exactly once, or this raises."""
+    numbers = range(1, shards + 1)
+    return alignment.merge_shards(
+        [folder / f"{shard}-of-{shards}.phones.csv" for shard in numbers],
+        [folder / f"{shard}-of-{shards}.failures.csv" for shard in numbers],
+        voices.table,
+        split="validation",
+        max_failed_share=0,
+    )
+
+
+def expected_phones(server, voices):
+    """Item and label of every phone, and its start in the recording, as pocketsphinx told the stand-in."""
+    rows = []
+    for (samples, word), item in zip(
+        recordings(voices), corpus.read_table(voices.table)["path"], strict=True
+    ):
+        for line in server.answers[webmaus.name_recording(samples, word)].splitlines():
+            name, start, _ = line.split()
+            if name in alignment.ARPABET_TO_XSAMPA:
+                rows.append((item, alignment.ARPABET_TO_XSAMPA[name], int(start) * 160))
+    return rows
+
+
+# Five hundred words through a service that fails
+
+
+@pytest.mark.usefixtures("heard")
+def test_a_fifth_of_requests_failing_loses_and_repeats_nothing(server, voices, tmp_path):
+    server.failures = 0.2
+    finish(start_jobs(server, voices, tmp_path, 3, shards=4))
+    phones, failures = merge(tmp_path, voices, 4)
+    assert len(failures) == 0
+    assert server.kinds == {f"POST {kind}" for kind in webmaus.POST_FAILURES} | {
+        f"GET {kind}" for kind in webmaus.GET_FAILURES
+    }
+    assert server.injected["POST"] > 0.15 * N_WORDS and server.injected["GET"] > 0.15 * N_WORDS
+    assert len(server.posts) == N_WORDS + server.injected["POST"] + server.given_up["POST"]
+    assert sorted(Counter(server.delivered).values()) == [1] * N_WORDS
+    assert server.asked_again == []
+    assert server.max_in_flight == 3  # four jobs wanted more
+    assert server.errors == []
+    offsets = corpus.read_table(voices.table).set_index("path")["offset"]
+    found = zip(phones["item"], phones["label"], phones["start"] - phones["item"].map(offsets), strict=True)
+    assert list(found) == expected_phones(server, voices)
+
+
+@pytest.mark.usefixtures("heard")
+def test_killed_three_times_it_goes_on_where_it_was(server, voices, tmp_path):
+    (whole := tmp_path / "whole").mkdir()
+    finish(start_jobs(server, voices, whole, 4, shards=2))
+    server.forget()
+    server.failures = 0.2
+    (killed := tmp_path / "killed").mkdir()
+    rng = random.Random(0)
+    for _ in range(3):
+        jobs = start_jobs(server, voices, killed, 2, shards=2)
+        target = len(server.posts) + rng.randint(30, 150)
+        while len(server.posts) < target:
+            time.sleep(0.001)
+        for job in jobs:
+            os.kill(job.pid, signal.SIGKILL)
+            job.join()
+        assert not list(killed.glob("*.csv"))
+    finish(start_jobs(server, voices, killed, 2, shards=2))
+    assert len(server.posts) <= N_WORDS + 3 * 2 + server.injected["POST"] + server.given_up["POST"]
+    assert len(server.asked_again) <= 3 * 2
+    assert server.max_in_flight <= 2
+    for expected, found in zip(merge(whole, voices, 2), merge(killed, voices, 2), strict=True):
+        pd.testing.assert_frame_equal(found, expected)
+    # Nothing is left to ask, whatever the number of shards.
+    posts = len(server.posts)
+    finish(start_jobs(server, voices, killed, 2, shards=3))
+    assert len(server.posts) == posts
+    pd.testing.assert_frame_equal(merge(killed, voices, 3)[0], merge(whole, voices, 2)[0])
+
+
+def test_two_runs_at_once_ask_for_each_word_once(server, voices, tmp_path):
+    """Such as the job of a workflow that was killed, and that of the next."""
+    server.latency = 0.01
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a/store").mkdir()
+    (tmp_path / "b/store").symlink_to(tmp_path / "a/store")
+    jobs = [
+        FORK.Process(target=align_shard, args=(server, voices, tmp_path / name, 1, 10, 2), daemon=True)
+        for name in "ab"
+    ]
+    for job in jobs:
+        job.start()
+    finish(jobs)
+    assert len(server.posts) == N_WORDS // 10
+    assert (tmp_path / "a/1-of-10.phones.csv").read_text() == (tmp_path / "b/1-of-10.phones.csv").read_text()
+
+
+# One recording
+
+
+@pytest.fixture
+def word(voices):
+    return recordings(voices)[0]
+
+
+def ask(aligner, store, word):
+    return alignment.align(aligner, answers.Answers(store, aligner.identity), *word)
+
+
+def test_the_service_learns_who_asks(server, word, tmp_path):
+    ask(make_aligner(server, tmp_path), tmp_path, word)
+    assert server.agents == {"convexprune/0.1.0 (me@example.org)"}
+    with pytest.raises(ValueError, match=r"terms of use .* maus.accept_terms: true .* maus.contact"):
+        make_aligner(server, tmp_path, contact="")
+
+
+def test_full_load_is_waited_for(server, word, tmp_path):
+    server.loads = [2, 2, 2, 1]
+    ask(make_aligner(server, tmp_path), tmp_path, word)
+    assert server.loads == [1] and len(server.posts) == 1 and server.errors == []
+    server.loads = [2]
+    with pytest.raises(maus.ServiceError, match=r"full load. What was aligned is kept"):
+        make_aligner(server, tmp_path, patience=0.1).ask(*word, tmp_path / "request")
+    assert len(server.posts) == 1
+
+
+def test_a_service_that_is_down_is_waited_for(word, tmp_path):
+    server = webmaus.WebMaus()
+    server.server_close()
+    with pytest.raises(maus.ServiceError, match=r"Connection refused.*What was aligned is kept"):
+        make_aligner(server, tmp_path, patience=0.1).ask(*word, tmp_path / "request")
+
+
+def test_a_failure_that_does_not_pass_is_recorded_and_not_tried_again(server, word, tmp_path):
+    server.failures = 1
+    aligner = make_aligner(server, tmp_path, tries=3, timeout=0.2)
+    for _ in range(2):
+        with pytest.raises(alignment.AlignmentError, match="WebMAUS: 3 tries, the last one: "):
+            ask(aligner, tmp_path, word)
+        assert len(server.posts) <= 3
+    assert len(list((tmp_path / "failures").glob("*/*"))) == 1
+
+
+def test_a_fault_of_the_input_is_not_tried_again(server, tmp_path):
+    aligner = make_aligner(server, tmp_path)
+    short = (np.ones(1_000, np.int16), "yes")
+    for _ in range(2):
+        with pytest.raises(alignment.AlignmentError, match="WebMAUS: ERROR: the signal is too short"):
+            ask(aligner, tmp_path, short)
+    assert len(server.posts) == 1
+
+
+def test_a_service_that_aligns_nothing_is_left_alone(server, tmp_path):
+    aligner = make_aligner(server, tmp_path)
+    for length in range(1_000, 1_019):
+        with pytest.raises(alignment.AlignmentError):
+            ask(aligner, tmp_path, (np.ones(length, np.int16), "yes"))
+    with pytest.raises(maus.ServiceError, match=r"no alignment of 20 recordings in a row.*too short"):
+        ask(aligner, tmp_path, (np.ones(1_019, np.int16), "yes"))
+
+
+def test_an_interrupted_download_needs_no_second_upload(server, word, tmp_path):
+    aligner = make_aligner(server, tmp_path)
+    request = tmp_path / "request"
+    link = aligner._submit(*word, request)
+    assert maus.read_link(request) == link
+    first = aligner.ask(*word, request)
+    assert len(server.posts) == 1
+    # A link that is too old, or gone, is not followed, or forgotten.
+    request.write_text(f"{time.time() - 24 * 3600:.0f} {link}")
+    assert aligner.ask(*word, request) == first
+    assert len(server.posts) == 2
+    request.write_text(f"{time.time():.0f} {server.url}/results/gone.TextGrid")
+    assert aligner.ask(*word, request) == first
+    assert len(server.posts) == 3
+
+
+def test_a_byte_now_and_then_is_no_answer():
+    response = SimpleNamespace(read1=lambda _: time.sleep(0.01) or b"x")
+    with pytest.raises(TimeoutError):
+        maus.read_all(response, time.monotonic() + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(500, maus.PassingError), (503, maus.PassingError), (429, maus.PassingError), (408, maus.PassingError)]
+    + [(status, maus.ServiceError) for status in (302, 401, 403, 404)]
+    + [(status, alignment.AlignmentError) for status in (400, 413, 415, 422)],
+)
+def test_what_an_http_status_means(status, kind):
+    headers = email.message.Message()
+    headers["Retry-After"] = "7"
+    error = urllib.error.HTTPError("http://x", status, "reason", headers, io.BytesIO())
+    found = maus.classify("http://x", error)
+    assert type(found) is kind and str(status) in str(found)
+    assert getattr(found, "wait", 7) == 7
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason"),
+    [
+        ("", maus.PassingError, "no XML"),
+        ("<html><body>Bad gateway</body></html>", maus.PassingError, "no success"),
+        ("true file:///etc/passwd", maus.PassingError, "success without a link"),
+        ("true ", maus.PassingError, "success without a link"),
+        ("false  out of memory", maus.PassingError, "no success: out of memory"),
+        ("false  sampling rate of 8 kHz", alignment.AlignmentError, "sampling rate of 8"),
+    ],
+)
+def test_answers_without_a_link(answer, kind, reason):
+    if answer.startswith(("true", "false")):
+        success, link, output = [*answer.split(" ", 2), ""][:3]
+        answer = webmaus.ENVELOPE.format(success=success, link=link, output=output)
+    with pytest.raises(kind, match=reason):
+        maus.parse_answer(answer)
+
+
+# TextGrids
+
+PHONES = [("SIL", 0.0, 0.1), ("HH", 0.1, 0.2), ("AA", 0.3, 0.25), ("R", 0.6, 0.1)]
+
+
+@pytest.mark.parametrize("suffix", ["", "-MAU"])
+def test_both_namings_of_the_tiers(suffix):
+    text = webmaus.make_textgrid(PHONES, 1.0, "har", suffix)
+    assert f'"KAN{suffix}"' in text
+    assert maus.read_phones_tier(text, 1.0) == [(0.1, 0.3, "h"), (0.3, 0.55, "Q"), (0.6, 0.7, "r")]
+
+
+def test_symbols_are_kept_and_noise_is_dropped():
+    text = webmaus.make_textgrid(PHONES, 1.0, "har", "")
+    for label in ("h\\", "n=", "3`", "{", "@U", "?"):
+        assert maus.read_phones_tier(text.replace('"h"', f'"{label}"'), 1.0)[0][2] == label
+    for noise in ("", "<p:>", "<usb>", "<nib>", " "):
+        assert len(maus.read_phones_tier(text.replace('"h"', f'"{noise}"'), 1.0)) == 2
+
+
+def test_a_textgrid_cut_anywhere_is_broken():
+    text = webmaus.make_textgrid(PHONES, 1.0, "har", "")
+    for cut in range(0, len(text) - 2, 5):
+        with pytest.raises(alignment.AlignmentError, match=r"broken|no tier|gaps"):
+            maus.read_phones_tier(text[:cut], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"MAU"', '"PHONES"', "no tier MAU, only ORT, KAN, PHONES"),
+        ("xmax = 0.300000", "xmax = 0.280000", "gaps"),
+        ("0.300000", "0.050000", "broken"),
+    ],
+)
+def test_broken_textgrids_are_refused(old, new, reason):
+    text = webmaus.make_textgrid(PHONES, 1.0, "har", "")
+    assert old in text
+    with pytest.raises(alignment.AlignmentError, match=reason):
+        maus.read_phones_tier(text.replace(old, new), 1.0)
+
+
+def test_textgrids_without_phones_or_of_another_recording_are_refused():
+    with pytest.raises(alignment.AlignmentError, match="no phones"):
+        maus.read_phones_tier(webmaus.make_textgrid([], 1.0, "har", ""), 1.0)
+    with pytest.raises(alignment.AlignmentError, match="of another one"):
+        maus.read_phones_tier(webmaus.make_textgrid(PHONES, 1.0, "har", ""), 0.65)
+
+
+# What is kept
+
+
+def test_answers_are_named_by_all_they_depend_on(tmp_path):
+    samples = np.arange(100, dtype=np.int16)
+    store = answers.Answers(tmp_path, {"aligner": "a"})
+    keys = {
+        store.key(samples, "yes"),
+        store.key(samples, "no"),
+        store.key(samples + 1, "yes"),
+        answers.Answers(tmp_path, {"aligner": "b"}).key(samples, "yes"),
+    }
+    assert len(keys) == 4
+    assert store.key(samples.copy(), "yes") in keys
+
+
+def test_a_kept_answer_leaves_nothing_else_behind(server, word, tmp_path):
+    ask(make_aligner(server, tmp_path), tmp_path, word)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(path.parent.parent.name for path in files if path.parent != tmp_path) == ["answers"]
+    assert sorted(path.name for path in files if path.parent == tmp_path) == ["locks", "slots"]

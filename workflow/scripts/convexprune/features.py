@@ -1,0 +1,119 @@
+"""Stored outputs of an encoder's convolutional front end, so that no epoch computes them again.
+
+A frozen front end gives the same features for the same clip in every epoch, run and seed. They are computed
+once for a dataset's training and validation splits and stored as `features` (N, channels, frames), a chunk a
+clip; row i belongs to row i of the dataset. Rows of the test split are never written: a test accuracy is
+always that of the model as it is saved, on waveforms.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from convexprune import corpus, devices, encoders, provenance, training
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+
+def front_end(model: PreTrainedModel) -> torch.nn.Module:
+    """The convolutional front end of a bare encoder or of one with a head.
+
+    Raises ValueError for a model without one.
+    """
+    found = getattr(encoders.base_encoder(model), "feature_extractor", None)
+    if found is None:
+        raise ValueError(
+            f"a {type(model).__name__} has no convolutional front end on waveforms whose features could be "
+            "stored: set finetuning.cache_features to none"
+        )
+    return found
+
+
+@contextmanager
+def bypass_front_end(model: PreTrainedModel) -> Iterator[None]:
+    """Within the block `model` takes the front end's outputs where it otherwise takes waveforms."""
+    import torch
+
+    encoder, original = encoders.base_encoder(model), front_end(model)
+    encoder.feature_extractor = torch.nn.Identity()
+    try:
+        yield
+    finally:
+        encoder.feature_extractor = original
+
+
+def cache_features(
+    output: str | os.PathLike[str],
+    *,
+    folder: str | os.PathLike[str],
+    samples: str | os.PathLike[str],
+    fingerprint: str | os.PathLike[str],
+    dataset: str | os.PathLike[str],
+    settings: dict[str, Any],
+    batch_size: int,
+    threads: int,
+    gpus: int,
+) -> None:
+    """Write the front end's features of the training and validation rows of `dataset`.
+
+    `folder` is the encoder's, `samples` and `fingerprint` are the corpus' files. Settings: cache_features
+    (float32 | float16, as they are stored) and precision (as in training, which would compute them so).
+    """
+    import torch
+
+    device = devices.claim_device(gpus)
+    machine = training.Machine(device, training.choose_precision(settings["precision"], device))
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device == "cpu")
+    model, feature_extractor = encoders.load_encoder(folder)
+    convolutions = front_end(model).to(device)
+    table = corpus.read_dataset(dataset)
+    rows = np.flatnonzero(table["split"] != "test")
+    starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
+    with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
+        stored = None
+        for first in range(0, len(rows), batch_size):
+            batch = rows[first : first + batch_size]
+            clips = corpus.read_clips(samples, starts[batch], ends[batch])
+            waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)
+            with torch.inference_mode(), machine.autocast():
+                values = convolutions(waves).float().cpu().numpy()
+            if stored is None:
+                shape = (len(table), *values.shape[1:])
+                kind = settings["cache_features"]
+                stored = file.create_dataset("features", shape, kind, chunks=(1, *values.shape[1:]))
+                log.info("%d clips, %d values a clip, as %s, on %s", len(rows), values[0].size, kind, device)
+            for row, value in zip(batch, values, strict=True):
+                stored[row] = value
+        file.attrs["encoder"] = encoders.read_base(folder)["fingerprint"]
+        file.attrs["inputs"] = provenance.fingerprint(fingerprint, dataset)
+        file.attrs["complete"] = True
+
+
+def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> None:
+    """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints)."""
+    with h5py.File(path, "r", locking=False) as file:
+        found = {name: file.attrs.get(name) for name in ("encoder", "inputs", "complete")}
+    if found != {"encoder": encoder, "inputs": inputs, "complete": True}:
+        raise ValueError(f"{path} holds features of other weights or recordings; delete it and run again")
+
+
+def read_features(path: str | os.PathLike[str], rows: np.ndarray) -> np.ndarray:
+    """The features of `rows` of the dataset, float32 (B, channels, frames)."""
+    with h5py.File(path, "r", locking=False) as file:
+        stored = file["features"]
+        found = np.empty((len(rows), *stored.shape[1:]), np.float32)
+        for value, row in zip(found, rows, strict=True):
+            stored.read_direct(value, np.s_[int(row)])
+    return found

@@ -1,0 +1,24 @@
+"""Count what each model costs at every depth."""
+
+from pathlib import Path
+
+import pandas as pd
+from convexprune import corpus, costs, provenance
+
+
+def main(smk):
+    provenance.start_log(smk.log[0])
+    tables = []
+    for task, dataset in zip(smk.params.settings["tasks"], smk.input.datasets, strict=True):
+        items = corpus.read_dataset(dataset)
+        classes = items[items["split"] == "train"]["label"].nunique()
+        for config in smk.input.configs:
+            folder = Path(config).parent
+            counted = costs.count_costs(folder, classes, smk.params.settings["projector_size"])
+            tables.append(counted.assign(model=folder.name, task=task))
+    table = pd.concat(tables, ignore_index=True)
+    provenance.write_csv(smk.output.table, table[["model", "task", *costs.COLUMNS]])
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,16 @@
+"""Probe every layer of a pretrained model's embeddings with a linear classifier."""
+
+from convexprune import probing, provenance
+
+
+def main(smk):
+    provenance.start_log(smk.log[0])
+    task = smk.wildcards.task
+    probed = probing.probe_layers(smk.input.embeddings, smk.input.dataset, task, smk.threads)
+    probed.insert(0, "model", smk.wildcards.model)
+    probed.insert(1, "task", task)
+    provenance.write_csv(smk.output.table, probed)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
