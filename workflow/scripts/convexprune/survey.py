@@ -22,8 +22,15 @@ MAX_NAMED = 5  # files named for one kind of problem; the rest are counted
 
 @dataclass
 class Survey:
-    """What was found. `table` has a row a usable recording: path, word, perhaps speaker and split, and what
-    its header says: rate (Hz), channels, seconds."""
+    """What was found.
+
+    Attributes:
+        source: the folder or CSV.
+        table: a row a usable recording: path, word, perhaps speaker and split, and what its header says: rate
+            (Hz), channels, seconds.
+        speakers_from: where speakers are known from; empty if they are not.
+        problems: what a person should know, a sentence each.
+    """
 
     source: Path
     table: pd.DataFrame
