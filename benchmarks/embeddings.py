@@ -69,8 +69,9 @@ def run_job(folder, n_clips, layers, options):
         samples=folder / "corpus.h5",
         fingerprint=folder / "corpus.sha256",
         dataset=folder / "some.csv",
+        table=None,  # of recordings, for items within them
         identity={"model": "wav2vec2", "state": "pretrained", "dataset": "words"},
-        settings={"split": "test", "frames": "all", "layers": layers, "seed": None},
+        settings={"split": "test", "context": "segment", "frames": "all", "layers": layers, "seed": None},
         batch_size=options.batch_size,
         threads=options.threads,
         gpus=0,

@@ -3,7 +3,8 @@
     python benchmarks/finetuning.py                    # about five minutes on two cores
     python benchmarks/finetuning.py --steps 2 --rounds 1
 
-wav2vec2-base's architecture with random weights, batches of random clips, float32. Writes finetuning.json
+wav2vec2-base's architecture with random weights, batches of random clips, float32; evaluations are part of
+the run, in the share that they have in one for the paper's words (every 500 steps). Writes finetuning.json
 beside this file. What is compared is measured in turn, several times, each time in a process of its own; the
 best of each counts, since whatever else the machine does can only make a run slower. CPU time is measured
 too, which with one thread hardly depends on what else runs.
@@ -25,6 +26,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 WORDS = 35
+VALIDATED = 9982 / (500 * 32)  # clips that a run for words evaluates, a clip of training
 SETTINGS = {
     "eval_steps": 10**6,
     "learning_rate": 2e-5,
@@ -85,19 +87,8 @@ def write_inputs(folder, n):
     )
 
 
-def train_ours(model, clips, steps, batch_size, folder):
+def train_ours(model, clips, validation, steps, batch_size, folder):
     from convexprune import training
-
-    class OneFrame:  # what is evaluated at the end, so that it takes no time
-        labels = clips.labels[:1]
-
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, indices):
-            batch = clips[indices]
-            samples = 400 if batch["input_values"].ndim == 2 else 1
-            return {**batch, "input_values": batch["input_values"][..., :samples]}
 
     class Unwritten(training.Checkpoints):
         def save_best(self, step, weights):
@@ -112,7 +103,7 @@ def train_ours(model, clips, steps, batch_size, folder):
     training.train(
         model,
         clips,
-        OneFrame(),
+        validation,
         SETTINGS | {"batch_size": batch_size, "max_steps": steps},
         seed=0,
         machine=training.Machine("cpu"),
@@ -120,20 +111,24 @@ def train_ours(model, clips, steps, batch_size, folder):
     )
 
 
-def train_with_trainer(model, clips, steps, batch_size, folder):
+def train_with_trainer(model, clips, validation, steps, batch_size, folder):
     from transformers import Trainer, TrainingArguments
 
-    batch = clips[np.arange(len(clips))]
-    in_memory = [
-        {"input_values": values, "labels": int(label)}
-        for values, label in zip(batch["input_values"], batch["labels"], strict=True)
-    ]
+    def load(clips):
+        batch = clips[np.arange(len(clips))]
+        pairs = zip(batch["input_values"], batch["labels"], strict=True)
+        return [{"input_values": values, "labels": int(label)} for values, label in pairs]
+
     trainer = Trainer(
         model=model,
-        train_dataset=in_memory,
+        train_dataset=load(clips),
+        eval_dataset=load(validation),
         args=TrainingArguments(
             output_dir=folder / "trainer",
             per_device_train_batch_size=batch_size,
+            per_device_eval_batch_size=batch_size,
+            eval_strategy="steps",
+            eval_steps=steps,
             max_steps=steps,
             learning_rate=SETTINGS["learning_rate"],
             warmup_steps=round(SETTINGS["warmup_ratio"] * steps),
@@ -149,7 +144,7 @@ def train_with_trainer(model, clips, steps, batch_size, folder):
 
 
 def measure(variant, steps, batch_size, threads, folder):
-    """Clips a second, and a second of CPU time, in `steps` training steps, after one that is not counted."""
+    """Training clips a second, and a second of CPU time, in `steps` steps after one that is not counted."""
     import torch
     from convexprune import corpus, finetuning
     from transformers import Wav2Vec2FeatureExtractor
@@ -161,31 +156,35 @@ def measure(variant, steps, batch_size, threads, folder):
     layers, how = VARIANTS[variant]
     table = corpus.read_dataset(folder / "words.csv")
     label2id = {f"word{index}": index for index in range(WORDS)}
-    if how == "features":
-        clips = finetuning.CachedClips(folder / "features.h5", table, label2id)
-    else:
-        clips = finetuning.Clips(folder / "corpus.h5", table, Wav2Vec2FeatureExtractor(), label2id)
+
+    def open_clips(rows):
+        if how == "features":
+            return finetuning.CachedClips(folder / "features.h5", rows, label2id)
+        return finetuning.Clips(folder / "corpus.h5", rows, Wav2Vec2FeatureExtractor(), label2id)
+
+    clips = open_clips(table)
+    validation = open_clips(table.head(round(VALIDATED * steps * batch_size)))
     model = build_model(layers)
     if how == "features":
         model.base_model.feature_extractor = torch.nn.Identity()
     run = train_with_trainer if how == "trainer" else train_ours
-    run(model, clips, 1, batch_size, folder)
+    run(model, clips, open_clips(table.head(1)), 1, batch_size, folder)
     clocks = time.perf_counter, time.process_time
     started = [clock() for clock in clocks]
-    run(model, clips, steps, batch_size, folder)
+    run(model, clips, validation, steps, batch_size, folder)
     return [steps * batch_size / (clock() - start) for clock, start in zip(clocks, started, strict=True)]
 
 
 def compare(found, clock):
     """The best rate of each variant, and their ratios."""
     best = {variant: max(rates[clock] for rates in measured) for variant, measured in found.items()}
-    ours, trainer, ours_3, trainer_3, stored = best.values()
-    return {
-        "best": best,
-        "ours / Trainer, 12 layers": ours / trainer,
-        "ours / Trainer, 3 layers": ours_3 / trainer_3,
-        "stored features / clips, 3 layers": stored / ours_3,
+    rates = {VARIANTS[variant]: rate for variant, rate in best.items()}
+    ratios = {
+        f"{how} / {other}, {layers} layers": rate / rates[layers, other]
+        for (layers, how), rate in rates.items()
+        for other in {"ours": ["trainer"], "features": ["ours"]}.get(how, [])
     }
+    return {"best": best, **ratios}
 
 
 def main():
@@ -196,6 +195,7 @@ def main():
     parser.add_argument("--batch-size", type=int, default=32, help="clips a step (32, as in the paper)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads (all CPUs)")
+    parser.add_argument("--layers", type=int, nargs="+", default=[12, 3], help="models measured (12 3)")
     parser.add_argument("--measure", nargs=2, metavar=("VARIANT", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -206,11 +206,11 @@ def main():
     import torch
     import transformers
 
-    found = {variant: [] for variant in VARIANTS}
+    found = {variant: [] for variant, (layers, _) in VARIANTS.items() if layers in options.layers}
     with tempfile.TemporaryDirectory() as scratch:
-        write_inputs(Path(scratch), 2 * options.batch_size)
+        write_inputs(Path(scratch), options.steps * options.batch_size)
         for _ in range(options.rounds):
-            for variant in VARIANTS:
+            for variant in found:
                 command = [sys.executable, __file__, *sys.argv[1:], "--measure", variant, scratch]
                 answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 rate, cpu_rate = json.loads(answer.splitlines()[-1])

@@ -19,30 +19,33 @@ STEP = 0.1  # s between two looks
 WINDOW = 10  # s over which the load is averaged
 
 
-def runnable(root: psutil.Process) -> int:
-    """Threads of `root` and all that it started that are running or waiting for a core."""
-    count = 0
+def runnable(root: psutil.Process) -> tuple[int, int]:
+    """Threads that are running or waiting for a core: of the workflow's scripts, and of Snakemake itself."""
+    counts = {True: 0, False: 0}
     for process in [root, *root.children(recursive=True)]:
         try:
+            is_script = any("/.snakemake/scripts/" in argument for argument in process.cmdline())
             for thread in process.threads():
                 with open(f"/proc/{process.pid}/task/{thread.id}/stat") as file:
-                    count += file.read().rsplit(")", 1)[1].split()[0] == "R"
+                    counts[is_script] += file.read().rsplit(")", 1)[1].split()[0] == "R"
         except (psutil.Error, OSError):  # it has just ended
             continue
-    return count
+    return counts[True], counts[False]
 
 
 def main() -> None:
     run = subprocess.Popen([sys.executable, "-m", "snakemake", *sys.argv[1:]])
     root = psutil.Process(run.pid)
-    counts, started = [], time.monotonic()
+    looks, started = [], time.monotonic()
     while run.poll() is None:
-        counts.append(runnable(root))
+        looks.append(runnable(root))
         time.sleep(STEP)
     seconds = time.monotonic() - started
-    window = min(len(counts), round(WINDOW * len(counts) / seconds))
-    busiest = np.convolve(counts, np.ones(window) / window, mode="valid").max()
-    print(f"{seconds:.0f} s; load {np.mean(counts):.2f} in the mean, {busiest:.2f} in the busiest {WINDOW} s")
+    window = np.ones(min(len(looks), round(WINDOW * len(looks) / seconds)))
+    for name, counts in zip(("scripts", "Snakemake"), np.transpose(looks), strict=True):
+        busiest = np.convolve(counts, window / len(window), mode="valid").max()
+        print(f"{name}: load {np.mean(counts):.2f} in the mean, {busiest:.2f} in the busiest {WINDOW} s")
+    print(f"in {seconds:.0f} s")
     sys.exit(run.returncode)
 
 

@@ -38,7 +38,7 @@ GresTypes=gpu
 MinJobAge=3600
 KillWait=2
 ReturnToService=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:4
+NodeName={host} NodeAddr=127.0.0.1 CPUs=20 RealMemory=64000 Gres=gpu:4
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
@@ -116,6 +116,8 @@ def slurm(tmp_path_factory):
         wait_for(node_is_idle, 30, "starting Slurm")
         yield folder
     finally:
+        subprocess.run(("scancel", "--user", "root"), check=False, timeout=30)
+        time.sleep(3)  # KillWait
         for daemon in reversed(daemons):
             stop(daemon)
         for link in links:

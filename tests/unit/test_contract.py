@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from convexprune import encoders, extraction
+from convexprune import encoders, extraction, timing
 from convexprune.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
+from tones import NAMES, train, write_tones
 from transformers import AutoModelForAudioClassification
 
 CLIPS = np.random.default_rng(0).normal(0.02, 0.1, (3, 16000)).astype(np.float32)
@@ -139,3 +140,19 @@ def test_models_are_pruned_on_the_meta_device(classifier):
         empty = type(model)(model.config)
     layer = sum(weights.numel() for weights in encoders.find_parts(model).layers[-1].parameters())
     assert empty.num_parameters() - prune(empty, LAYERS - 1).num_parameters() == layer
+
+
+@pytest.mark.parametrize("family", dict(ARCHITECTURES))
+def test_an_encoder_is_fine_tuned_and_timed(tmp_path, family):
+    write_tones(tmp_path)
+    origin = {"source": "path", "id": "some/tiny", "revision": None}
+    encoders.save_encoder(tmp_path / "tiny", make_encoder(family), make_feature_extractor(family), origin)
+    for layers in (LAYERS, 0):
+        changes = {"max_steps": 1, "spec_augment": True, "layerdrop": 0.1}
+        fine_tuned = train(tmp_path, layers=layers, **changes)
+        assert encoders.count_layers(fine_tuned.model) == fine_tuned.metrics["layers"] == layers
+        encoders.save_folder(tmp_path / str(layers), fine_tuned.model, fine_tuned.feature_extractor)
+    settings = {"full_layers": LAYERS, "runs": 2, "warmup": 0, "threads": 1}
+    folders = tmp_path / str(LAYERS), tmp_path / "0"
+    timed = timing.time_inference(*folders, settings, NAMES, layers=0, gpus=0)
+    assert timed["pruned"]["median"] > 0

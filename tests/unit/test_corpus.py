@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import tarfile
+import time
 from types import SimpleNamespace
 
 import h5py
@@ -195,6 +196,17 @@ def test_the_papers_split_rules_on_an_archive_with_every_oddity(tmp_path):
         "aaaaaaaa": 6,
         "dddddddd": 6,
     }  # a tenth of 111 rounded up, 5.1 and 6.0 of each
+
+
+def test_lists_as_long_as_the_originals_are_compared_once():
+    """Not once a recording, which takes a minute."""
+    names = [f"yes/{number:08x}_nohash_0.wav" for number in range(105_000)]
+    rows = [{"path": name, "split": "train"} for name in names]
+    named = {"validation_list.txt": set(names[:10_000]), "testing_list.txt": set(names[10_000:21_000])}
+    begin = time.process_time()
+    splits = [row["split"] for row in ingestion.split_by_lists(rows, named, "train.tar.gz")]
+    assert time.process_time() - begin < 5
+    assert splits.count("validation") == 10_000 and splits.count("train") == 84_000
 
 
 def test_the_fingerprint_changes_with_samples_and_with_labels(tmp_path, test_archive):

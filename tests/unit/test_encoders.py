@@ -93,7 +93,8 @@ def test_an_unsupported_model_is_told_what_it_lacks(tmp_path):
     for model in (BertModel(BertConfig(**shape, vocab_size=5)), ASTModel(ASTConfig(**shape))):
         model.save_pretrained(tmp_path)
         with pytest.raises(
-            ValueError, match=r"not supported: it has no feature_extractor, .*encoder\.layers"
+            ValueError,
+            match=r"it has no convolutional front end \(feature_extractor\), .*layers \(encoder\.layers\)",
         ) as caught:
             encoders.load_encoder(tmp_path)
         assert type(model).__name__ in str(caught.value)
@@ -106,7 +107,9 @@ def test_a_family_laid_out_like_wav2vec2_needs_no_entry(monkeypatch):
     model.config.model_type = "new"
     assert encoders.count_layers(model) == LAYERS
     del model.encoder.pos_conv_embed
-    with pytest.raises(ValueError, match=r"HubertModel \(model type new\) .* no encoder\.pos_conv_embed\."):
+    with pytest.raises(
+        ValueError, match=r"HubertModel \(model type new\) .* no positions \(encoder\.pos_conv_embed\)\."
+    ):
         encoders.count_layers(model)
 
 

@@ -64,6 +64,11 @@ def test_the_estimate_adds_up(paper):
     assert float(rows["submitted"][1]) < float(rows["submitted"][2])
 
 
+def test_the_cluster_page_has_the_estimate(paper, root):
+    page = (root / "docs/cluster.md").read_text()
+    assert all(line in page for line in needs.estimate(paper).splitlines()[:-1])
+
+
 def test_exactly_the_rules_that_are_submitted_have_needs(root):
     submitted = set()
     for path in (root / "workflow/rules").glob("*.smk"):

@@ -40,7 +40,9 @@ def one_hot(values, noise=0.01):
 def test_a_layer_with_the_words_in_it_is_read_and_one_without_is_not(tmp_path, spoken):
     labels, speakers = spoken
     nothing = np.random.default_rng(1).normal(size=(len(labels), 3))
-    found = probing.probe_layers(*write(tmp_path, [nothing, one_hot(labels)], labels, speakers), "words", 1)
+    found = probing.probe_layers(
+        *write(tmp_path, [nothing, 1e-4 * one_hot(labels)], labels, speakers), "words", 1
+    )
     assert found["layers"].tolist() == [0, 1]
     assert found["accuracy"].iloc[1] == 1
     p, n = found["accuracy"].iloc[0], len(labels)

@@ -81,6 +81,17 @@ def test_test_speakers_are_strangers_to_the_models(finished):
     assert not speakers["train"] & speakers["test"]
 
 
+def test_the_summary_counts_every_dataset(finished):
+    summary = read(finished, "datasets/summary.csv").set_index(["dataset", "quantity", "split"])
+    summary = summary.sort_index()
+    for dataset in ("words", "speakers", "phonemes"):
+        found = summary["value"][dataset, "files"].drop("all")
+        expected = read(finished, f"datasets/{dataset}.csv")["split"].value_counts()
+        assert found.to_dict() == expected.to_dict()
+    assert summary["value"]["corpus", "files", "train"] == 4 * 6 * 2
+    assert summary["paper"].isna().all()  # these are not the paper's recordings
+
+
 def test_embeddings_are_complete_and_named(finished):
     with h5py.File(finished.directory / RESULTS / "embeddings/hubert-tiny/words/phonemes.h5") as file:
         assert file.attrs["complete"]

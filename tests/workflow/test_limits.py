@@ -1,33 +1,39 @@
-"""Under plain `--cores`, without `--resources`, no more GPU jobs run at once than the config says."""
+"""Under plain `--cores`, without `--resources`: no more GPU jobs or threads at once than the config says."""
 
-from pathlib import Path
+import os
 
 import pytest
 import yaml
 
-MODELS = [f"model{index}" for index in range(6)]
-# Stands in for a stage's script: says when it ran, and leaves empty outputs.
+MODELS = [f"model{index}" for index in range(4)]
+# Stands in for a stage's script: says when and with how many threads it ran, and leaves empty outputs.
 SCRIPT = """
+import os
 import time
 from pathlib import Path
 
+import numpy
+from threadpoolctl import threadpool_info
+
 started = time.time()
+threads = {pool["num_threads"] for pool in threadpool_info()} | {int(os.environ["OMP_NUM_THREADS"])}
 time.sleep(1.5)
 for path in snakemake.output:
     Path(path).touch()
 with open("ran.txt", "a") as file:
-    file.write(f"{started} {time.time()}\\n")
+    file.write(f"{started} {time.time()} {min(threads)} {max(threads)}\\n")
 """
 
 
-def most_at_once(times: Path) -> int:
-    """The most of the intervals (a line each: start, end) that share a moment."""
-    intervals = [tuple(map(float, line.split())) for line in times.read_text().splitlines()]
-    return max(sum(start <= moment < end for start, end in intervals) for moment, _ in intervals)
+def most_at_once(jobs: list[list[float]]) -> int:
+    """The most of the jobs (start, end, ...) that share a moment."""
+    return max(sum(start <= moment < end for start, end, *_ in jobs) for moment, *_ in jobs)
 
 
-def run_stage(workflow, rule: str, script: str, config: dict, made: list[str], targets: list[str]) -> int:
-    """Run the jobs of one rule, all that comes before it being `made`; how many ran at once."""
+def run_stage(
+    workflow, rule: str, script: str, config: dict, made: list[str], targets: list[str]
+) -> list[list[float]]:
+    """Run the jobs of one rule, what comes before it being `made`: start, end, fewest and most threads."""
     (workflow.directory / "workflow/scripts" / script).write_text(SCRIPT)
     for name in made:
         path = workflow.directory / "results/limits" / name
@@ -39,8 +45,10 @@ def run_stage(workflow, rule: str, script: str, config: dict, made: list[str], t
     command = ("--cores", "6", "--configfile", workflow.write_config("limits.yaml", config))
     result = workflow.run(*command, "--allowed-rules", rule, "--", *targets)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert len(ran.read_text().splitlines()) == len(targets)
-    return most_at_once(ran)
+    assert f"{len(targets)} of {len(targets)} steps" in result.stderr  # of no other rule
+    jobs = [[float(number) for number in line.split()] for line in ran.read_text().splitlines()]
+    assert len(jobs) == len(targets)
+    return jobs
 
 
 @pytest.fixture
@@ -54,12 +62,18 @@ def config(root):
 
 
 @pytest.mark.parametrize("gpus", [1, 2])
-def test_gpu_jobs_are_as_many_as_gpus(workflow, config, gpus):
-    made = ["corpus/corpus.h5", "corpus/corpus.sha256", "datasets/words.csv"]
+def test_gpu_jobs_are_as_many_as_gpus_and_threads_those_of_the_config(workflow, config, gpus):
+    made = [f"corpus/corpus.{end}" for end in ("h5", "csv", "sha256")] + ["datasets/words.csv"]
     for model in MODELS:
         files = ("model.safetensors", "config.json", "preprocessor_config.json", "provenance.json")
         made += [f"models/{model}/{file}" for file in files]
-    targets = [f"embeddings/{model}/pretrained/words.h5" for model in MODELS[: 2 + 2 * gpus]]
+    targets = [f"embeddings/{model}/pretrained/words.h5" for model in MODELS[: gpus + 2]]
     for target in targets:
         (workflow.directory / "results/limits" / target).unlink(missing_ok=True)
-    assert run_stage(workflow, "embed", "embed.py", config | {"gpus": gpus}, made, targets) == gpus
+    jobs = run_stage(workflow, "embed", "embed.py", config | {"gpus": gpus, "threads": 2}, made, targets)
+    assert most_at_once(jobs) == gpus
+    # OpenMP and BLAS, unless the machine has fewer cores.
+    assert {threads for *_, fewest, most in jobs for threads in (fewest, most)} <= {
+        2.0,
+        float(os.cpu_count()),
+    }

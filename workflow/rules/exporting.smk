@@ -24,7 +24,7 @@ rule export_model:
     conda:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, as time_inference does: the CPU latency is measured here.
-    threads: workflow.resource_settings.cores or config["threads"]
+    threads: get_whole_machine
     resources:
         mem_mb=get_memory("export_model"),
         runtime=get_runtime("export_model"),

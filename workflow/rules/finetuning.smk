@@ -102,7 +102,7 @@ rule time_inference:
     conda:
         "../../envs/models.yaml"
     # Reserves all the cores of a local run, so that nothing of the workflow runs beside it; uses config["threads"].
-    threads: workflow.resource_settings.cores or config["threads"]
+    threads: get_whole_machine
     resources:
         gpu=get_timing_gpus,
         mem_mb=get_memory("time_inference"),

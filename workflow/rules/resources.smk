@@ -19,7 +19,19 @@ def get_runtime(rule_name):
     return lambda wildcards, attempt: attempt * needs.time_limit(get_job(rule_name, wildcards), config)
 
 
+def runs_here():
+    """Whether the jobs of this run are processes of this machine, not of a cluster's nodes."""
+    return workflow.local_exec and not workflow.remote_exec
+
+
+def get_whole_machine(wildcards):
+    """Threads of a job that is timed: all cores, so that nothing of the workflow runs beside it here.
+
+    On a cluster the profile asks for a node of its own.
+    """
+    return workflow.resource_settings.cores if runs_here() else config["threads"]
+
+
 def get_timing_gpus(wildcards):
     """All GPUs of this machine, so that no other job of the workflow disturbs; on a cluster one, as it gives it."""
-    here = workflow.local_exec and not workflow.remote_exec
-    return config["gpus"] if here else min(1, config["gpus"])
+    return config["gpus"] if runs_here() else min(1, config["gpus"])

@@ -1,8 +1,9 @@
 """Encoders: the one contract for all architectures, and folders on disk (load, check, save).
 
 An encoder folder holds model.safetensors, config.json and preprocessor_config.json as Transformers
-writes them, and provenance.json. It always loads with AutoModel and AutoFeatureExtractor alone: code
-that comes with a checkpoint is never run.
+writes them, and provenance.json. It always loads with AutoModel (Whisper's encoder, kept without its
+decoder, with AutoModelForAudioClassification) and AutoFeatureExtractor alone: code that comes with a
+checkpoint is never run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -112,30 +112,36 @@ def find_parts(model: PreTrainedModel) -> Parts:
     """
     layout = LAYOUTS.get(model.config.model_type, STANDARD)
     encoder = base_encoder(model)
-    missing = []
-
-    def find(path: str) -> Module | None:
-        try:
-            return attrgetter(path)(encoder)
-        except AttributeError:
-            missing.append(path)
-            return None
-
-    parts = Parts(
-        front_end=[find(path) for path in layout.front_end],
-        positions=[find(path) for path in layout.positions],
-        layers=find(layout.layers),
-        norm=[find(path) for path in layout.norm],
-        frames=None if missing else layout.frames(model.config),
-    )
+    places = {
+        "convolutional front end": layout.front_end,
+        "positions": layout.positions,
+        "stack of layers": (layout.layers,),
+        "norm": layout.norm,
+    }
+    missing = [
+        f"{part} ({path})"
+        for part, paths in places.items()
+        for path in paths
+        if not has_module(encoder, path)
+    ]
     if missing:
         raise ValueError(
             f"{type(model).__name__} (model type {model.config.model_type}) is not supported: it has no "
-            f"{', no '.join(missing)}. Supported are speech encoders laid out like wav2vec 2.0 "
-            f"(feature_extractor, encoder.pos_conv_embed, encoder.layers, encoder.layer_norm) and "
-            f"{', '.join(LAYOUTS)}"
+            f"{', no '.join(missing)}. Supported are speech encoders laid out like wav2vec 2.0, "
+            f"and {', '.join(LAYOUTS)}"
         )
-    return parts
+    front_end, positions, [layers], norm = (
+        [encoder.get_submodule(path) for path in paths] for paths in places.values()
+    )
+    return Parts(front_end, positions, layers, norm, layout.frames(model.config))
+
+
+def has_module(model: Module, path: str) -> bool:
+    """Whether `model` has a module at the path of attributes `path`."""
+    try:
+        return model.get_submodule(path) is not None
+    except AttributeError:
+        return False
 
 
 def count_layers(model: PreTrainedModel) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexprune import cards, corpus, encoders, provenance, pruning, sources, timing
+from convexprune import cards, corpus, devices, encoders, provenance, pruning, sources, timing
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -113,6 +113,7 @@ def time_onnx(
     noise = np.random.default_rng(0).standard_normal((1, timing.SAMPLES), np.float32)
     [(name, values)] = encoders.prepare(feature_extractor, noise).items()
     inputs = {name: values.numpy()}
+    started = timing.read_clocks()
     with torch.inference_mode():
         by_torch, by_onnx = timing.alternate(
             lambda: model(values),
@@ -121,22 +122,25 @@ def time_onnx(
             warmup=warmup,
             synchronise=lambda: None,
         )
+    others = timing.measure_others(started, timing.read_clocks())
     return {
         "latency": timing.summarise(by_onnx),
         "torch_latency": timing.summarise(by_torch),
         "runs": runs,
-        "machine": f"{platform.node()} ({platform.processor() or platform.machine()}, {os.cpu_count()} CPUs)",
+        "machine": f"{platform.node()} ({devices.name_device('cpu')}, {os.cpu_count()} CPUs)",
+        "other_load": others,
+        "disturbed": None if others is None else others > timing.DISTURBED,
     }
 
 
 def read_data(dataset: str | os.PathLike[str], name: str) -> dict[str, Any]:
     """What a model card says of the data: `name` is the config's corpus, `dataset` the task's table."""
-    sources = {
+    known = {
         "speech_commands": ("Speech Commands v0.02", ["google/speech_commands"], "en"),
         "synthetic": ("Speech Commands words spoken by espeak-ng voices", None, "en"),
         "table": ("recordings of the user's own", None, None),
     }
-    words, datasets, language = sources[name]
+    words, datasets, language = known[name]
     counts = corpus.read_dataset(dataset)["split"].value_counts()
     items = {split: int(counts.get(split, 0)) for split in corpus.SPLITS}
     return {"corpus": words, "datasets": datasets, "language": language, "items": items}

@@ -179,10 +179,11 @@ def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) 
     validation, testing = (lists[name] for name in LISTS)
     if both := validation & testing:
         logger.warning("%d files are in both lists; they are used for validation", len(both))
+    left_out = testing - validation
     return [
         row | {"split": "validation" if row["path"] in validation else "train"}
         for row in rows
-        if row["path"] not in testing - validation
+        if row["path"] not in left_out
     ]
 
 

@@ -327,7 +327,7 @@ def read_phones_tier(text: str, duration: float) -> list[tuple[float, float, str
         file.write(text)
         file.flush()
         try:
-            grid = textgrid.openTextgrid(file.name, includeEmptyIntervals=True, reportingMode="error")
+            grid = textgrid.openTextgrid(file.name, includeEmptyIntervals=True, reportingMode="silence")
         except Exception as error:  # of many types, as they come
             raise AlignmentError(f"the TextGrid is broken ({type(error).__name__}: {error})") from error
     if PHONES_TIER not in grid.tierNames:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -89,13 +90,18 @@ def installed_versions() -> dict[str, str]:
 def describe_usage() -> str:
     """Device and peak memory of this process so far, and of the largest process it started."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peaks = [resource.getrusage(who).ru_maxrss * unit / 1e6 for who in whose]
+    own, children = (
+        resource.getrusage(who).ru_maxrss * unit / 1e6
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux, where getrusage counts the process that started this one too
+        own = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
     torch = sys.modules.get("torch")
     device = "CPU"
     if torch and torch.cuda.is_initialized():
         device = f"{torch.cuda.get_device_name()}, of it {torch.cuda.max_memory_allocated() / 1e6:.0f} MB"
-    return f"device: {device}; peak memory: {peaks[0]:.0f} MB, {peaks[1]:.0f} MB in its largest child"
+    return f"device: {device}; peak memory: {own:.0f} MB, {children:.0f} MB in its largest child"
 
 
 def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:

@@ -19,8 +19,8 @@ ADDED = (
 AVERAGE = "average"
 
 NEEDED = {
-    "finetuning": ("model", "task", "layers", "accuracy", "sigma", "training_time"),
-    "timing": ("model", "task", "layers", "ratio_median", "ratio_median_stderr"),
+    "finetuning": ("model", "task", "layers", "accuracy", "sigma", "training_time", "cached_features"),
+    "timing": ("model", "task", "layers", "ratio_median", "ratio_median_stderr", "disturbed"),
     "plan": ("model", "task", "layers", "full_layers"),
     "costs": ("model", "task", "layers", *COSTS),
     "significance": ("model", "task", "layers", "seed", "p_value"),
@@ -103,8 +103,6 @@ def _task_columns(
     significance: pd.DataFrame,
 ) -> pd.DataFrame:
     """The columns of one task but for the outlier mark, indexed by model; inputs hold that task only."""
-    finetuning = finetuning.assign(cached_features=finetuning.get("cached_features", "none"))
-    timing = timing.assign(disturbed=timing.get("disturbed", False))
     plan = plan.set_index("model")
     runs = finetuning.groupby(["model", "layers"]).agg(
         accuracy=("accuracy", "mean"),
