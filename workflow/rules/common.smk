@@ -247,3 +247,11 @@ def get_pruned(wildcards):
 def get_full_weights(wildcards):
     layers = MODELS[wildcards.model]["layers"]
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
+
+
+def print_outcome():
+    """What a person wants to see at the end of a run: layers kept, Table 1, and where the rest is."""
+    summary = Path(config["pathvars"].get("results", "results"), "summary.md")
+    if summary.exists():
+        print(summary.read_text().partition("## Figures")[0])
+        print(f"All of it: {summary}   Figures: {summary.parent}/figures/")
