@@ -1,12 +1,16 @@
 """`make resume` after a kill: what the kill left running is found, what was cut off goes on."""
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import yaml
+from tones import SETTINGS, measured, train, write_tones
 
 LEFT = {
     "Snakemake": [".venv/bin/snakemake"],
@@ -48,3 +52,68 @@ def test_what_a_kill_left_running_is_found(folder, tmp_path_factory, left):
         process.kill()
         process.wait()
     assert resume(folder).returncode == 0
+
+
+RUN = "results/small/finetuned/tiny/words/2/0"
+
+
+@pytest.fixture(scope="module")
+def prepared(workflow, root):
+    """All that a fine-tuning job reads, a config that trains for some seconds, and Snakemake's arguments."""
+    results = workflow.directory / "results/small"
+    results.mkdir(parents=True)
+    write_tones(results)
+    for source, target in {
+        "corpus.h5": "corpus/corpus.h5",
+        "corpus.sha256": "corpus/corpus.sha256",
+        "words.csv": "datasets/words.csv",
+        "tiny": "models/tiny",
+    }.items():
+        (results / target).parent.mkdir(exist_ok=True)
+        (results / target).symlink_to(results / source)
+    config = yaml.safe_load((root / "tests/workflow/small.yaml").read_text())
+    for section in ("sweep", "convexity"):
+        del config[section]
+    config |= {
+        "tasks": ["words"],
+        "models": {
+            "tiny": {
+                "source": "path",
+                "path": str(results / "tiny"),
+                "layers": SETTINGS["full_layers"],
+                "keep": {"words": 2},
+            }
+        },
+        "finetuning": {key: value for key, value in SETTINGS.items() if key != "full_layers"}
+        | {"max_steps": 120, "patience": 120, "learning_rate": {"words": {"full": 1e-2, "pruned": 1e-2}}},
+    }
+    name = workflow.write_config("killed.yaml", config)
+    return ["--cores", "1", "--configfile", name, "--allowed-rules", "finetune"]
+
+
+def test_snakemake_and_its_job_killed_in_training_end_as_if_they_were_not(workflow, prepared):
+    command = [sys.executable, "-m", "snakemake", *prepared, "--", f"{RUN}/metrics.json"]
+    process = subprocess.Popen(
+        command,
+        cwd=workflow.directory,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoint = workflow.directory / RUN / "checkpoint"
+    while not (checkpoint / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    job = int((checkpoint / "lock").read_text().split()[1])
+    os.kill(job, signal.SIGKILL)
+    assert not (workflow.directory / RUN / "metrics.json").exists()
+    assert workflow.run(*prepared, "--unlock").returncode == 0
+    again = workflow.run(*prepared, "--rerun-incomplete", "--", f"{RUN}/metrics.json")
+    assert again.returncode == 0, again.stderr[-3000:]
+    log = (workflow.directory / "results/small/logs/finetune/tiny/words/2/0.log").read_text()
+    assert "resumed after step" in log
+    found = json.loads((workflow.directory / RUN / "metrics.json").read_text())
+    expected = train(workflow.directory / "results/small", max_steps=120, patience=120)
+    assert {**found, "training_time": 0} == {**json.loads(json.dumps(measured(expected))), "training_time": 0}
