@@ -1,6 +1,7 @@
 """Logs tell where a result comes from and, where a job fails, what to do."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -63,3 +64,21 @@ def test_advice_fits_the_error(error, said):
     advice = provenance.advise(error, "logs/job.log")
     assert said in advice
     assert "\n" not in advice
+
+
+@pytest.mark.parametrize(
+    ("durable", "expected"), [(True, ["fsync", "replace", "fsync"]), (False, ["replace"])]
+)
+def test_a_durable_file_is_on_the_disk_before_and_after_it_has_its_name(
+    tmp_path, monkeypatch, durable, expected
+):
+    calls = []
+    for name in ("fsync", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda *args, name=name, function=function: calls.append(name) or function(*args)
+        )
+    with provenance.atomic(tmp_path / "file", durable=durable) as temporary:
+        temporary.write_text("content")
+    assert calls == expected
+    assert (tmp_path / "file").read_text() == "content"
