@@ -43,8 +43,8 @@ class WebMaus(ThreadingHTTPServer):
     """The service on a free port of this machine; what it saw is in its attributes.
 
     `failures` is the share of requests that fail, of each kind alike; which ones depends on `seed`, the
-    recording and how often it was asked for, not on timing. With `load_failures` the load indicator fails too.
-    `outage` is the HTTP status that all calls of one kind (POST, GET, LOAD) are answered with, by kind.
+    recording and how often it was asked for, not on timing. With `load_failures` the load indicator fails
+    too. `outage` is the HTTP status that all calls of one kind (POST, GET, LOAD) are answered with, by kind.
     """
 
     daemon_threads = True

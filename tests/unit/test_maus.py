@@ -245,7 +245,7 @@ def test_a_service_that_is_down_is_waited_for(word, tmp_path):
 def test_a_failure_that_does_not_pass_is_given_up_after_three_runs(server, word, tmp_path):
     server.outage = {"POST": 500}
     for run in range(1, 5):
-        with pytest.raises(alignment.UnansweredError, match="WebMAUS: 3 tries, the last one: .*500"):
+        with pytest.raises(alignment.UnansweredError, match=r"WebMAUS: 3 tries, the last one: .*500"):
             ask(make_aligner(server, tmp_path, tries=3), tmp_path, word)
         assert len(server.posts) == 3 * min(run, 3)
     server.outage = {}

@@ -103,8 +103,8 @@ class MausAligner:
         """`contact` is the e-mail address the service is told; `timeout`, in seconds, is for a whole request.
 
         A recording gets `tries` tries a run; the waits between them double from `first_wait` to
-        `longest_wait` seconds. A service that is down or at full load is waited for `patience` seconds. That it is not at
-        full load is believed for `load_seconds` seconds, or until a request fails.
+        `longest_wait` seconds. A service that is down or at full load is waited for `patience` seconds. That
+        it is not at full load is believed for `load_seconds` seconds, or until a request fails.
         """
         if not contact:
             raise ValueError(
@@ -224,7 +224,7 @@ class MausAligner:
         return link
 
     def _fetch(self, link: str, samples: np.ndarray, request: Path) -> str:
-        """GET the TextGrid. The next try POSTs if the link is gone, leads to a broken one or keeps failing."""
+        """GET the TextGrid. A new try POSTs if the link is gone, keeps failing or leads to a broken one."""
         try:
             answer = self._call(link)
             self.parse(answer, samples)
