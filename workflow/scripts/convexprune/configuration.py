@@ -143,6 +143,9 @@ def explain(error) -> Iterator[str]:
         for key in wanted:
             if key not in value:
                 yield f"{'.'.join(map(str, [*path, key]))}: missing; required here: {', '.join(wanted)}"
+    elif error.validator == "pattern" and "description" in error.schema:
+        told = say(error.validator, wanted, value)
+        yield line(path, value, f"{told}: {error.schema['description']}")
     else:
         yield line(path, value, say(error.validator, wanted, value))
 
