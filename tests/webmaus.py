@@ -30,7 +30,8 @@ from convexprune.alignment import ARPABET_TO_XSAMPA, AlignmentError, Pocketsphin
 
 # On the way to the answer of a POST, in the answer, and in the TextGrid it links to.
 POST_FAILURES = ("500", "hang", "reset", "false success", "truncated XML", "empty TextGrid", "wrong tiers")
-GET_FAILURES = ("500", "reset", "truncated body")
+GET_FAILURES = ("500", "hang", "reset", "truncated body")
+LOAD_FAILURES = ("500", "reset", "truncated body")
 FRAME = 0.01  # seconds
 ENVELOPE = (
     "<WebServiceResponseLink><success>{success}</success><downloadLink>{link}</downloadLink>"
@@ -42,7 +43,8 @@ class WebMaus(ThreadingHTTPServer):
     """The service on a free port of this machine; what it saw is in its attributes.
 
     `failures` is the share of requests that fail, of each kind alike; which ones depends on `seed`, the
-    recording and how often it was asked for, not on timing.
+    recording and how often it was asked for, not on timing. With `load_failures` the load indicator fails
+    too. `outage` is the HTTP status that all calls of one kind (POST, GET, LOAD) are answered with, by kind.
     """
 
     daemon_threads = True
@@ -51,6 +53,8 @@ class WebMaus(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.failures, self.seed, self.latency = failures, seed, latency
+        self.load_failures = False
+        self.outage: dict[str, int] = {}
         self.loads: list[int] = []  # answers of the load indicator, the last of them for ever
         self.lock = threading.Lock()
         self.decoding = threading.Lock()
@@ -64,7 +68,8 @@ class WebMaus(ThreadingHTTPServer):
         """Start counting anew."""
         self.posts: list[str] = []  # the recording of each POST
         self.gets: list[str] = []
-        self.injected = {"POST": 0, "GET": 0}
+        self.injected = {"POST": 0, "GET": 0, "LOAD": 0}
+        self.load_calls = 0
         self.kinds: set[str] = set()
         self.delivered: list[str] = []  # recordings whose good TextGrid was sent
         self.asked_again: list[str] = []  # requests for recordings that had been delivered
@@ -126,10 +131,15 @@ class Handler(BaseHTTPRequestHandler):
         server = self.server
         if self.path == "/getLoadIndicator":
             with server.lock:
+                server.load_calls += 1
+                kinds = LOAD_FAILURES if server.load_failures else ()
+                failure = kinds and server.draw("LOAD", "", server.load_calls, kinds)
                 load = (
                     (server.loads.pop(0) if len(server.loads) > 1 else server.loads[0]) if server.loads else 0
                 )
-            return self.send(200, str(load))
+            if status := server.outage.get("LOAD"):
+                return self.send(status, "not now")
+            return self.fail(failure, "0") if failure else self.send(200, str(load))
         if self.path not in server.files:
             return self.send(404, "no such file")
         recording, textgrid, good = server.files[self.path]
@@ -138,6 +148,8 @@ class Handler(BaseHTTPRequestHandler):
                 server.asked_again.append(recording)
             server.gets.append(recording)
             failure = server.draw("GET", recording, server.gets.count(recording), GET_FAILURES)
+        if status := server.outage.get("GET"):
+            return self.send(status, "not now")
         if failure:
             return self.fail(failure, textgrid)
         if good and not is_closed(self.connection):
@@ -167,6 +179,8 @@ class Handler(BaseHTTPRequestHandler):
                 server.asked_again.append(recording)
             server.posts.append(recording)
             failure = server.draw("POST", recording, server.posts.count(recording), POST_FAILURES)
+        if status := server.outage.get("POST"):
+            return self.send(status, "not now")
         time.sleep(server.latency)
         if failure in ("500", "hang", "reset"):
             return self.fail(failure, "")

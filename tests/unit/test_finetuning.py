@@ -1,15 +1,12 @@
-import io
 import itertools
 import json
-import logging
 import math
 import multiprocessing
 import os
-import re
+import random
 import shutil
 import signal
 import time
-import zipfile
 from types import SimpleNamespace
 
 import finetune
@@ -149,7 +146,7 @@ def test_the_log_has_a_row_an_evaluation(tones):
 def scripted(monkeypatch, accuracies):
     """Let validation accuracy be what the test says, evaluation after evaluation."""
     coming = iter(accuracies)
-    monkeypatch.setattr(training, "evaluate", lambda *args: (next(coming), 1.0))
+    monkeypatch.setattr(training, "accuracy", lambda result: next(coming, 0.0))  # then the test split
 
 
 def test_the_best_weights_are_kept_not_the_last(tones, monkeypatch):
@@ -196,15 +193,19 @@ CUT_OFF = {
     "spec_augment": True,
 }
 KILLS = {
-    "before the first checkpoint": (training, "seed_step", 3),
-    "between evaluations": (training, "seed_step", 12),
-    "in an evaluation": (training, "evaluate", 3),
-    "before a checkpoint has its name": (os, "replace", 4),
+    "before the first checkpoint": (training.Watch, "on_step_end", 2),
+    "between evaluations": (training.Watch, "on_step_end", 11),
+    "in an evaluation": (training, "accuracy", 3),
+    "while a checkpoint is written": (torch, "save", 7),
     "after training": (metrics, "binomial_sigma", 1),
+    **{
+        f"at a random step, {n}": (training.Watch, "on_step_end", n)
+        for n in random.Random(0).sample(range(3, 16), 3)
+    },
 }
 
 
-def train_until(module, name, count, folder, checkpoint, **changes):
+def train_until(module, name, count, folder, checkpoint):
     """Train in a process that is killed when `module.name` is called for the count-th time."""
     function, calls = getattr(module, name), itertools.count(1)
 
@@ -214,7 +215,7 @@ def train_until(module, name, count, folder, checkpoint, **changes):
         return function(*args, **kwargs)
 
     setattr(module, name, call)
-    train(folder, options={"checkpoint": checkpoint}, **CUT_OFF | changes)
+    train(folder, options={"checkpoint": checkpoint}, **CUT_OFF)
 
 
 @pytest.fixture(scope="session")
@@ -237,151 +238,6 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(tones, tmp_path, kill, whole)
     assert all(torch.equal(weights(resumed)[name], weight) for name, weight in weights(whole).items())
 
 
-def test_a_run_killed_at_many_random_steps_ends_as_an_uninterrupted_one(tones, tmp_path):
-    course = CUT_OFF | {"patience": 40}
-    undisturbed = train(tones, **course)
-    generator, kills = np.random.default_rng(1), 0
-    while kills < 6:
-        steps = int(generator.integers(1, 9))  # at times too few to come to a checkpoint
-        process = multiprocessing.get_context("fork").Process(
-            target=train_until,
-            args=(training, "seed_step", steps, tones, tmp_path / "checkpoint"),
-            kwargs=course,
-        )
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
-        kills += 1
-    state = training.read_state(tmp_path / "checkpoint" / "last.pt")
-    assert 9 <= state["progress"]["step"] < course["max_steps"]
-    resumed = train(tones, options={"checkpoint": tmp_path / "checkpoint"}, **course)
-    assert measured(resumed) == measured(undisturbed)
-    pd.testing.assert_frame_equal(resumed.training_log, undisturbed.training_log)
-    assert all(torch.equal(weights(resumed)[name], weight) for name, weight in weights(undisturbed).items())
-
-
-def test_a_second_process_keeps_off_the_checkpoint_of_the_first(tones, tmp_path):
-    context = multiprocessing.get_context("fork")
-    evaluating = context.Event()
-
-    def train_forever():
-        evaluate, calls = training.evaluate, itertools.count(1)
-
-        def hang(*args):
-            if next(calls) == 3:
-                evaluating.set()
-                time.sleep(60)
-            return evaluate(*args)
-
-        training.evaluate = hang
-        train(tones, options={"checkpoint": tmp_path / "checkpoint"}, **CUT_OFF)
-
-    first = context.Process(target=train_forever)
-    first.start()
-    assert evaluating.wait(60)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()}
-    assert len(before) == 3
-    for seed in (0, 1):  # the same run, and one that would start again
-        with pytest.raises(ValueError, match=rf"checkpoint is in use by process {first.pid} on \S+,"):
-            train(tones, seed=seed, options={"checkpoint": tmp_path / "checkpoint"}, **CUT_OFF)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()} == before
-    first.kill()
-    first.join()
-    resumed = train(tones, options={"checkpoint": tmp_path / "checkpoint"}, **CUT_OFF)
-    assert resumed.training_log["step"].iloc[0] == 3
-    resumed.save(tmp_path)
-    assert not (tmp_path / "checkpoint").exists()
-
-
-SHORT = {"max_steps": 4, "eval_steps": 2}
-TOLD = (training.__name__, "WARNING")
-
-
-@pytest.fixture(scope="module")
-def left_over(tones, tmp_path_factory):
-    """The checkpoint of a short run that was not saved, and that run."""
-    folder = tmp_path_factory.mktemp("left") / "checkpoint"
-    return folder, train(tones, options={"checkpoint": folder}, **SHORT)
-
-
-def cut(content):
-    return content[: len(content) // 2]
-
-
-def flip(content):
-    """Change one bit of the largest stored tensor, which torch itself would not notice."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        largest = archive.read(max(archive.infolist(), key=lambda record: record.file_size))
-    return content.replace(largest, bytes([largest[0] ^ 1]) + largest[1:], 1)
-
-
-@pytest.mark.parametrize("damage", [cut, flip, lambda content: b"", lambda content: b"rubbish"])
-@pytest.mark.parametrize("name", ["last.pt", "best-*.pt"])
-def test_a_damaged_checkpoint_is_told_and_not_used(tones, tmp_path, left_over, caplog, name, damage):
-    kept, expected = left_over
-    folder = shutil.copytree(kept, tmp_path / "checkpoint")
-    [path] = folder.glob(name)
-    path.write_bytes(damage(path.read_bytes()))
-    with caplog.at_level(logging.INFO):
-        again = train(tones, options={"checkpoint": folder}, **SHORT)
-    [warning] = [record for record in caplog.records if (record.name, record.levelname) == TOLD]
-    assert str(folder / "last.pt") in warning.message
-    assert "starting again" in warning.message
-    assert "resumed after" not in caplog.text
-    assert measured(again) == measured(expected)
-
-
-def test_a_checkpoint_that_may_not_be_read_is_not_lost(tones, tmp_path, left_over, monkeypatch):
-    folder = shutil.copytree(left_over[0], tmp_path / "checkpoint")
-
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(training, "read_state", refuse)
-    with pytest.raises(PermissionError):
-        train(tones, options={"checkpoint": folder}, **SHORT)
-    assert len(list(folder.iterdir())) == 3
-
-
-@pytest.mark.parametrize(
-    ("change", "resumed"),
-    [
-        ({}, True),
-        ({"gradient_checkpointing": True}, True),
-        ({"micro_batch_size": SETTINGS["batch_size"]}, True),
-        ({"micro_batch_size": 5}, False),
-        ({"threads": 2}, False),
-    ],
-    ids=str,
-)
-def test_a_checkpoint_serves_the_same_computation_only(tones, tmp_path, left_over, caplog, change, resumed):
-    folder = shutil.copytree(left_over[0], tmp_path / "checkpoint")
-    with caplog.at_level(logging.INFO):
-        train(tones, options={"checkpoint": folder, **change}, **SHORT)
-    assert ("resumed after step 4" in caplog.text) == resumed
-    assert ("of other settings" in caplog.text) != resumed
-
-
-def test_the_digest_of_a_run_covers_the_modules_that_its_rule_lists(root):
-    rule = (root / "workflow/rules/finetuning.smk").read_text().partition("rule finetune:")[2]
-    listed = re.search(r"code=library\((.*?)\)", rule, flags=re.DOTALL)[1]
-    covered = [finetuning, *finetuning.CODE]
-    assert sorted(f"convexprune.{name}" for name in re.findall(r'"(\w+)"', listed)) == sorted(
-        module.__name__ for module in covered
-    )
-
-
-def test_an_edit_of_any_module_gives_another_digest(tmp_path, monkeypatch):
-    known = {finetuning.identify_run("facts")}
-    for module in [finetuning, *finetuning.CODE]:
-        edited = tmp_path / "edited.py"
-        edited.write_text("# edited\n")
-        with monkeypatch.context() as patch:
-            patch.setattr(module, "__file__", str(edited))
-            known.add(finetuning.identify_run("facts"))
-    assert len(known) == 9
-
-
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"layers": 1}, {"learning_rate": 5e-3}, {"dataset": "fewer.csv"}], ids=str
 )
@@ -396,19 +252,41 @@ def test_a_checkpoint_of_another_run_is_not_resumed(tones, tmp_path, change):
     pd.testing.assert_frame_equal(found.training_log, fresh.training_log)
 
 
-def test_disk_holds_the_last_state_the_best_weights_and_a_lock_only(tones, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["optimizer.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_not_resumed_from(tones, tmp_path, name, monkeypatch, caplog):
+    short = {"max_steps": 4, "eval_steps": 1}
+    fresh = train(tones, **short)
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "binomial_sigma", None)  # fails after training
+        with pytest.raises(TypeError):
+            train(tones, options={"checkpoint": tmp_path}, **short)
+    (tmp_path / "checkpoint-4" / name).write_bytes(b"half")
+    found = train(tones, options={"checkpoint": tmp_path}, **short)
+    assert "checkpoint-4 cannot be resumed from" in caplog.text
+    assert measured(found) == measured(fresh)
+
+
+def test_a_run_has_one_process(tones, tmp_path):
+    with (
+        training.claim(tmp_path, "key"),
+        pytest.raises(ValueError, match=rf"another process trains in .*\(process {os.getpid()} on "),
+    ):
+        train(tones, options={"checkpoint": tmp_path}, max_steps=1)
+
+
+def test_disk_holds_the_last_state_and_the_best_weights_only(tones, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.3, 0.5, 0.4])
     train(tones, options={"checkpoint": tmp_path}, max_steps=3, eval_steps=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-2.pt", "last.pt", "lock"]
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
 
 
 def test_training_time_is_that_of_all_parts(tones, tmp_path, monkeypatch):
-    def slow(*args):
+    def slow(result):
         time.sleep(0.3)
-        return next(accuracies), 1.0
+        return next(accuracies, 0.0)
 
     accuracies = iter([0.3, 0.2, 0.2])
-    monkeypatch.setattr(training, "evaluate", slow)
+    monkeypatch.setattr(training, "accuracy", slow)
     short = {"max_steps": 3, "eval_steps": 1}
     with monkeypatch.context() as patch:
         patch.setattr(metrics, "binomial_sigma", None)  # the first part fails after training
@@ -428,7 +306,7 @@ def test_clips_are_padded_then_normalised(tones):
     rows = splits["validation"].reset_index(drop=True)
     lengths = rows["end"] - rows["start"]
     short, long = int((lengths < 16000).idxmax()), int((lengths > 16000).idxmax())
-    batch = clips[np.array([short, long])]
+    batch = clips.__getitems__([short, long])
     with h5py.File(tones / "corpus.h5") as file:
         samples = file["samples"][:].astype(np.float64)
     for values, label, index in zip(batch["input_values"], batch["labels"], (short, long), strict=True):

@@ -1,6 +1,7 @@
 """The client of WebMAUS against a stand-in that speaks the protocol, aligns for real, and fails."""
 
 import email.message
+import email.utils
 import io
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import webmaus
-from convexprune import alignment, answers, corpus, maus, synthesis
+from convexprune import alignment, answers, corpus, maus, retries, synthesis
 
 WORDS = ["yes", "no", "stop", "go", "left", "seven", "marvin", "follow", "tree", "down"]
 N_WORDS = 500
@@ -59,6 +60,7 @@ def heard(service, voices):
 def server(service):
     """The stand-in without failures, counting from zero."""
     service.failures, service.latency, service.loads = 0, 0, []
+    service.load_failures, service.outage = False, {}
     service.forget()
     return service
 
@@ -72,12 +74,13 @@ def recordings(voices):
 def make_aligner(server, store, **changes):
     options = {"max_requests": 2, "timeout": 5, "tries": 10, "first_wait": 0.01, "longest_wait": 0.05}
     options |= {"contact": "me@example.org", "url": server.url, "language": "eng-US", "store": store}
+    options["load_seconds"] = 0
     return maus.MausAligner(**options | changes)
 
 
 def align_shard(server, voices, folder, shard, shards, max_requests):
     """What a job does: the phones and failures of one shard, in `folder`."""
-    service = {"contact": "me@example.org", "max_requests": max_requests, "timeout": 3}
+    service = {"contact": "me@example.org", "max_requests": max_requests, "timeout": 2, "load_seconds": 0}
     phones, failures = alignment.align_shard(
         voices.samples,
         voices.table,
@@ -133,16 +136,26 @@ def check_result(server, voices, folder, shards):
 # Five hundred words through a service that fails
 
 
+def failed_posts(server):
+    return server.injected["POST"] + server.given_up["POST"]
+
+
+def failed_gets(server):
+    return server.injected["GET"] + server.given_up["GET"]
+
+
 @pytest.mark.usefixtures("heard")
 def test_a_fifth_of_requests_failing_loses_and_repeats_nothing(server, voices, tmp_path):
-    server.failures = 0.2
+    server.failures, server.load_failures = 0.2, True
     finish(start_jobs(server, voices, tmp_path, 3, shards=4))
     check_result(server, voices, tmp_path, 4)
-    assert server.kinds == {f"POST {kind}" for kind in webmaus.POST_FAILURES} | {
-        f"GET {kind}" for kind in webmaus.GET_FAILURES
+    assert server.kinds == {
+        *(f"POST {kind}" for kind in webmaus.POST_FAILURES),
+        *(f"GET {kind}" for kind in webmaus.GET_FAILURES),
+        *(f"LOAD {kind}" for kind in webmaus.LOAD_FAILURES),
     }
     assert server.injected["POST"] > 0.15 * N_WORDS and server.injected["GET"] > 0.15 * N_WORDS
-    assert len(server.posts) == N_WORDS + server.injected["POST"] + server.given_up["POST"]
+    assert 0 <= len(server.posts) - N_WORDS - failed_posts(server) <= failed_gets(server) // maus.LINK_TRIES
     assert sorted(Counter(server.delivered).values()) == [1] * N_WORDS
     assert server.asked_again == []
     assert server.max_in_flight == 3  # four jobs wanted more
@@ -164,7 +177,8 @@ def test_killed_three_times_it_goes_on_where_it_was(server, voices, tmp_path):
         assert not list(tmp_path.glob("*.csv"))
     finish(start_jobs(server, voices, tmp_path, 2, shards=2))
     check_result(server, voices, tmp_path, 2)
-    assert len(server.posts) <= N_WORDS + 3 * 2 + server.injected["POST"] + server.given_up["POST"]
+    most = N_WORDS + 3 * 2 + failed_posts(server) + failed_gets(server) // maus.LINK_TRIES
+    assert len(server.posts) <= most
     assert len(server.asked_again) <= 3 * 2  # answers that were on their way
     assert server.max_in_flight <= 2
     # Nothing is left to ask, whatever the number of shards.
@@ -228,14 +242,76 @@ def test_a_service_that_is_down_is_waited_for(word, tmp_path):
         make_aligner(server, tmp_path, patience=0.1).ask(*word, tmp_path / "request")
 
 
-def test_a_failure_that_does_not_pass_is_recorded_and_not_tried_again(server, word, tmp_path):
-    server.failures = 1
-    aligner = make_aligner(server, tmp_path, tries=3, timeout=0.2)
-    for _ in range(2):
-        with pytest.raises(alignment.AlignmentError, match="WebMAUS: 3 tries, the last one: "):
-            ask(aligner, tmp_path, word)
-        assert len(server.posts) <= 3
-    assert len(list((tmp_path / "failures").glob("*/*"))) == 1
+def test_a_failure_that_does_not_pass_is_given_up_after_three_runs(server, word, tmp_path):
+    server.outage = {"POST": 500}
+    for run in range(1, 5):
+        with pytest.raises(alignment.UnansweredError, match=r"WebMAUS: 3 tries, the last one: .*500"):
+            ask(make_aligner(server, tmp_path, tries=3), tmp_path, word)
+        assert len(server.posts) == 3 * min(run, 3)
+    server.outage = {}
+    (record,) = (tmp_path / "unanswered").iterdir()
+    record.unlink()
+    assert ask(make_aligner(server, tmp_path), tmp_path, word)
+
+
+def test_a_recording_that_is_answered_in_a_later_run_has_no_record(server, word, tmp_path):
+    server.outage = {"POST": 503}
+    with pytest.raises(alignment.UnansweredError):
+        ask(make_aligner(server, tmp_path, tries=2), tmp_path, word)
+    server.outage = {}
+    ask(make_aligner(server, tmp_path), tmp_path, word)
+    assert list((tmp_path / "unanswered").iterdir()) == []
+
+
+def test_an_outage_that_stops_the_job_poisons_nothing(server, tmp_path):
+    """At a good load indicator every POST is answered with 503, in more runs than a recording is given."""
+    rng = np.random.default_rng(0)
+    words = [(rng.integers(-99, 99, 1_000 + number).astype(np.int16), "yes") for number in range(25)]
+    server.outage = {"POST": 503}
+    for _ in range(maus.MAX_RUNS + 1):
+        aligner = make_aligner(server, tmp_path, tries=2, first_wait=0.001, longest_wait=0.001)
+        for number, recording in enumerate(words[: maus.MAX_FAILURES_IN_A_ROW], 1):
+            last = number == maus.MAX_FAILURES_IN_A_ROW
+            with pytest.raises(
+                maus.ServiceError if last else alignment.UnansweredError,
+                match="20 recordings in a row, .*503" if last else "2 tries, .*503",
+            ):
+                ask(aligner, tmp_path, recording)
+        assert list((tmp_path / "unanswered").iterdir()) == []
+    server.outage = {}
+    server.align = lambda *_: webmaus.make_textgrid([("AA", 0.01, 0.02)], 1_000 / 16_000, "yes", "")
+    try:
+        aligner = make_aligner(server, tmp_path)
+        assert all(ask(aligner, tmp_path, recording) for recording in words)
+    finally:
+        del server.align
+    assert not (tmp_path / "failures").exists()
+
+
+def test_a_refused_load_indicator_is_not_the_fault_of_a_recording(server, word, tmp_path):
+    for status in (400, 404, 422):
+        server.outage = {"LOAD": status}
+        with pytest.raises(maus.ServiceError, match=f"{status}.*check maus.url"):
+            ask(make_aligner(server, tmp_path), tmp_path, word)
+    assert server.posts == [] and not (tmp_path / "failures").exists()
+
+
+def test_a_good_load_indicator_is_believed_for_a_while(server, word, tmp_path):
+    aligner = make_aligner(server, tmp_path, load_seconds=60)
+    for number in range(3):
+        aligner.ask(*word, tmp_path / f"request{number}")
+    assert server.load_calls == 1
+    server.outage = {"POST": 500}
+    with pytest.raises(alignment.UnansweredError):
+        make_aligner(server, tmp_path, load_seconds=60, tries=3).ask(*word, tmp_path / "another")
+    assert server.load_calls == 1 + 3
+
+
+def test_a_link_that_keeps_failing_is_given_up(server, word, tmp_path):
+    server.outage = {"GET": 503}
+    with pytest.raises(alignment.UnansweredError):
+        ask(make_aligner(server, tmp_path, tries=7), tmp_path, word)
+    assert (len(server.posts), len(server.gets)) == (3, 7)  # a POST for every three GETs
 
 
 def test_a_fault_of_the_input_is_not_tried_again(server, tmp_path):
@@ -312,6 +388,21 @@ def test_answers_without_a_link(answer, kind, reason):
         maus.parse_answer(answer)
 
 
+def test_retry_after_is_a_number_or_a_date():
+    in_a_minute = email.utils.formatdate(time.time() + 60, usegmt=True)
+    assert retries.parse_retry_after("7") == 7
+    assert 50 < retries.parse_retry_after(in_a_minute) <= 60
+    assert 50 < retries.parse_retry_after(in_a_minute.replace("GMT", "-0000")) <= 60
+    for value in ("", "soon", "-1", "\u00b2", "Thu, 01 Jan 1970 00:00:00 GMT"):
+        assert retries.parse_retry_after(value) == 0
+
+
+@pytest.mark.parametrize("contact", ["Jos\u00e9 <me@example.org>", "me@example.org\n", "a\nb@c", "me"])
+def test_a_contact_that_is_no_header_is_refused(contact, tmp_path):
+    with pytest.raises(ValueError, match=r"maus.contact: .* must be an e-mail address"):
+        make_aligner(SimpleNamespace(url="http://x"), tmp_path, contact=contact)
+
+
 # TextGrids
 
 PHONES = [("SIL", 0.0, 0.1), ("HH", 0.1, 0.2), ("AA", 0.3, 0.25), ("R", 0.6, 0.1)]
@@ -358,6 +449,16 @@ def test_rounded_times_are_no_fault():
     text = webmaus.make_textgrid(PHONES, 1.0004375, "har", "")
     assert "xmax = 1.0004375" in text and "xmax = 1.000438" in text
     assert len(maus.read_phones_tier(text, 1.0004375)) == 3
+
+
+def test_a_phone_behind_the_end_is_dropped(tmp_path):
+    """The TextGrid may be a little longer than the recording."""
+    aligner = make_aligner(SimpleNamespace(url="http://x"), tmp_path)
+    text = webmaus.make_textgrid([("AA", 0.3, 0.7), ("R", 1.0, 0.015)], 1.015, "har", "")
+    assert aligner.parse(text, np.zeros(16_000)) == [alignment.Segment("Q", 4_800, 16_000)]
+    text = webmaus.make_textgrid([("R", 1.0, 0.015)], 1.015, "har", "")
+    with pytest.raises(alignment.AlignmentError, match="behind the end"):
+        aligner.parse(text, np.zeros(16_000))
 
 
 def test_textgrids_without_phones_or_of_another_recording_are_refused():

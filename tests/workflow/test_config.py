@@ -144,6 +144,8 @@ WRONG = [
     ),
     (["tasks"], ["phonemes"], 'tasks.0: "phonemes"; allowed: words, speakers'),
     (["models", "a/b"], {"source": "hub", "layers": 1}, 'models: "a/b"; must match'),
+    (["maus", "contact"], "José <me@example.org>", "Your e-mail address, on one line and without accents"),
+    (["maus", "contact"], "me@example.org\n", "Your e-mail address, on one line and without accents"),
     (["models", 7], {"source": "hub", "layers": 1}, "models: 7; must be text"),
     (["models"], {}, "models: {}; must have at least 1 of them"),
     ([*BASE, "source"], "web", 'models.wav2vec2-base.source: "web"; allowed: hub, path, pretrain'),

@@ -12,7 +12,7 @@ onstart:
 
 rule align_shard:
     input:
-        code=library("alignment", "answers", "corpus", "maus"),
+        code=library("alignment", "answers", "corpus", "maus", "retries"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",
@@ -43,7 +43,7 @@ rule align_shard:
 
 rule merge_alignments:
     input:
-        code=library("alignment", "answers", "corpus", "maus"),
+        code=library("alignment", "answers", "corpus", "maus", "retries"),
         phones=expand(f"{SHARD}.phones.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
         failures=expand(f"{SHARD}.failures.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
         table="<results>/corpus/corpus.csv",

@@ -58,6 +58,10 @@ class AlignmentError(ValueError):
     """A recording that cannot be aligned, or whose alignment cannot be right; the message says why."""
 
 
+class UnansweredError(AlignmentError):
+    """A recording that a service did not align this time, and may in a later run."""
+
+
 class Aligner(Protocol):
     """What aligns words. Its answers are kept as it gave them, so that reading them can be mended later.
 
@@ -73,7 +77,7 @@ class Aligner(Protocol):
         """The aligner's own account of the phones of `word` in `samples` (int16, 16 kHz).
 
         `request` is a file of this question alone, to remember how far it came if the process is killed.
-        Raises AlignmentError if it gives none, and will give none if asked again.
+        Raises AlignmentError if it gives none, and will give none if asked again; UnansweredError if it may.
         """
 
     def parse(self, answer: str, samples: np.ndarray) -> list[Segment]:
@@ -185,7 +189,7 @@ def make_aligner(settings: dict[str, Any], service: dict[str, Any], store: Path)
 def align(aligner: Aligner, answers: Answers, samples: np.ndarray, word: str) -> list[Segment]:
     """The phones of `word` in `samples`, asked of `aligner` where `answers` has no answer yet.
 
-    What it answers is in `answers` before this returns, a refusal too. Raises AlignmentError.
+    What it answers is in `answers` before this returns, a refusal for good too. Raises AlignmentError.
     """
     key = answers.key(samples, word)
     with answers.claimed(key):
@@ -195,6 +199,8 @@ def align(aligner: Aligner, answers: Answers, samples: np.ndarray, word: str) ->
         if answer is None:
             try:
                 answer = aligner.ask(samples, word, answers.path(REQUESTS, key))
+            except UnansweredError:
+                raise
             except AlignmentError as error:
                 answers.write(FAILURES, key, str(error))
                 raise

@@ -143,6 +143,9 @@ def explain(error) -> Iterator[str]:
         for key in wanted:
             if key not in value:
                 yield f"{'.'.join(map(str, [*path, key]))}: missing; required here: {', '.join(wanted)}"
+    elif error.validator == "pattern" and "description" in error.schema:
+        told = say(error.validator, wanted, value)
+        yield line(path, value, f"{told}: {error.schema['description']}")
     else:
         yield line(path, value, say(error.validator, wanted, value))
 
@@ -212,6 +215,13 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             ["finetuning", "cache_features"],
             recipe["cache_features"],
             "a front end that is trained (freeze_feature_encoder: false) changes; allowed then: none",
+        )
+    training = config["finetuning"]
+    if training["micro_batch_size"] and training["batch_size"] % training["micro_batch_size"]:
+        yield line(
+            ["finetuning", "micro_batch_size"],
+            training["micro_batch_size"],
+            f"must divide batch_size, {training['batch_size']}",
         )
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:

@@ -10,9 +10,11 @@ A failure is one of three:
   without success or without a link, a TextGrid that is broken, has no MAU tier or no phones. It is tried
   again, after waits that double.
 - permanent, of this recording: a message of the service that names a fault of the input, another HTTP 4xx,
-  or a failure that did not pass in `tries` tries. It is recorded with its reason and not tried again.
-- of the service or the way it is called: HTTP 3xx, 401, 403, 404, 405 and 410, many recordings in a row
-  without an alignment, or a day without an answer. It ends the job; what was aligned is kept.
+  or a failure that did not pass in `tries` tries of each of MAX_RUNS runs. It is recorded with its reason
+  and not tried again.
+- of the service or the way it is called: HTTP 3xx, 401, 403, 404, 405 and 410, any 4xx of the load indicator,
+  many recordings in a row without an alignment, or a day without an answer. It ends the job; what was aligned
+  is kept, and the tries that led there are not held against the recordings.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from __future__ import annotations
 import http.client
 import io
 import logging
-import random
 import re
 import secrets
 import tempfile
@@ -28,6 +29,7 @@ import time
 import urllib.error
 import urllib.request
 import wave
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,13 +38,16 @@ from xml.etree import ElementTree
 import numpy as np
 
 from convexprune import __version__
-from convexprune.alignment import AlignmentError, Segment
+from convexprune.alignment import AlignmentError, Segment, UnansweredError
 from convexprune.answers import FAILURES, LockFile, write_durably
 from convexprune.corpus import SAMPLING_RATE
+from convexprune.retries import parse_retry_after, waits
 
 PHONES_TIER = "MAU"  # so named beside ORT and KAN (older files) and beside ORT-MAU and KAN-MAU (newer ones)
 FULL_LOAD = 2
 MAX_FAILURES_IN_A_ROW = 20
+MAX_RUNS = 3  # in which all tries of a recording fail before it is given up
+LINK_TRIES = 3  # downloads that fail before a link is given up
 MAX_ANSWER_BYTES = 1_000_000
 LINK_SECONDS = 23 * 3600  # a link lives for 24 hours
 TOLERANCE = 0.002  # seconds between intervals that touch
@@ -93,11 +98,13 @@ class MausAligner:
         first_wait: float = 2,
         longest_wait: float = 60,
         patience: float = 24 * 3600,
+        load_seconds: float = 30,
     ) -> None:
         """`contact` is the e-mail address the service is told; `timeout`, in seconds, is for a whole request.
 
-        A recording gets `tries` tries; the waits between them double from `first_wait` to `longest_wait`
-        seconds. A service that is down or at full load is waited for `patience` seconds.
+        A recording gets `tries` tries a run; the waits between them double from `first_wait` to
+        `longest_wait` seconds. A service that is down or at full load is waited for `patience` seconds. That
+        it is not at full load is believed for `load_seconds` seconds, or until a request fails.
         """
         if not contact:
             raise ValueError(
@@ -105,15 +112,22 @@ class MausAligner:
                 "(workflow/README.md), then set maus.accept_terms: true and your e-mail address as "
                 "maus.contact in the config"
             )
+        if not re.fullmatch(r"[ -~]+@[ -~]+", contact):
+            raise ValueError(
+                f"maus.contact: {contact!r}: must be an e-mail address, on one line and without accents"
+            )
         self.url, self.language = url.rstrip("/"), language
         self.identity = {"aligner": "maus", "url": self.url, "language": language}
         self.headers = {"User-Agent": f"convexprune/{__version__} ({contact})"}
         self.max_requests, self.timeout = max_requests, timeout
         self.tries, self.first_wait, self.longest_wait = tries, first_wait, longest_wait
-        self.patience = patience
+        self.patience, self.load_seconds = patience, load_seconds
         self.slots = LockFile(Path(store) / "slots")
         self.failures = Path(store) / FAILURES
-        self.failures_in_a_row = 0
+        self.unanswered = Path(store) / "unanswered"
+        self.failed_in_a_row: list[tuple[Path, list[str]]] = []  # record, and what it held before
+        self.misses: Counter[str] = Counter()  # downloads that failed, by link
+        self.ready_until = 0.0  # on the clock time.monotonic
 
     def knows(self, word: str) -> bool:
         """The service pronounces any word."""
@@ -121,19 +135,37 @@ class MausAligner:
 
     def ask(self, samples: np.ndarray, word: str, request: Path) -> str:
         """The TextGrid of `word` in `samples`; `request` remembers its link between POST and GET."""
+        record = self.unanswered / request.name
+        reasons = read_reasons(record)
+        if len(reasons) >= MAX_RUNS:
+            raise UnansweredError(reasons[-1])
         try:
             answer = self._try(samples, word, request)
+        except ServiceError:
+            self._pardon()
+            raise
         except AlignmentError as error:
-            self.failures_in_a_row += 1
-            if self.failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            self.failed_in_a_row.append((record, reasons))
+            if isinstance(error, UnansweredError):
+                write_reasons(record, [*reasons, str(error)])
+            if len(self.failed_in_a_row) >= MAX_FAILURES_IN_A_ROW:
+                self._pardon()
                 raise ServiceError(
-                    f"WebMAUS gave no alignment of {self.failures_in_a_row} recordings in a row, of the "
-                    f"last one because: {error}. What was aligned is kept; look into it, and delete "
-                    f"{self.failures} to have the others tried again"
+                    f"WebMAUS gave no alignment of {MAX_FAILURES_IN_A_ROW} recordings in a row, of the last "
+                    f"one because: {error}. What was aligned is kept; look into it, then run again. The "
+                    f"recordings that it refused for good are in {self.failures}: delete it to have them "
+                    "tried again"
                 ) from error
             raise
-        self.failures_in_a_row = 0
+        self.failed_in_a_row.clear()
+        write_reasons(record, [])
         return answer
+
+    def _pardon(self) -> None:
+        """Forget the failures in a row: the service was at fault, not the recordings."""
+        for record, reasons in self.failed_in_a_row:
+            write_reasons(record, reasons)
+        self.failed_in_a_row.clear()
 
     def _try(self, samples: np.ndarray, word: str, request: Path) -> str:
         for attempt, wait in enumerate(waits(self.first_wait, self.longest_wait), 1):
@@ -143,8 +175,9 @@ class MausAligner:
                     read_link(request) or self._submit(samples, word, request), samples, request
                 )
             except PassingError as error:
+                self.ready_until = 0
                 if attempt == self.tries:
-                    raise AlignmentError(f"WebMAUS: {self.tries} tries, the last one: {error}") from error
+                    raise UnansweredError(f"WebMAUS: {self.tries} tries, the last one: {error}") from error
                 logger.info("%s: %s; try %d of %d follows", word, error, attempt + 1, self.tries)
                 time.sleep(max(wait, error.wait))
         raise AssertionError("waits never end")
@@ -152,15 +185,22 @@ class MausAligner:
     def _wait_until_ready(self) -> None:
         """Return as soon as the service answers and is not at full load."""
         start = time.monotonic()
+        if start < self.ready_until:
+            return
         for wait in waits(self.first_wait, self.longest_wait):
             try:
                 load = self._call(f"{self.url}/getLoadIndicator")
                 digit = re.fullmatch(r"\D*(\d)\D*", load)
                 if digit and int(digit[1]) < FULL_LOAD:
+                    self.ready_until = time.monotonic() + self.load_seconds
                     return
                 reason = "it is at full load" if digit else f"its load indicator is {load[:80]!r}"
             except PassingError as error:
                 reason, wait = str(error), max(wait, error.wait)
+            except AlignmentError as error:  # a refusal, but no recording was sent
+                raise ServiceError(
+                    f"{self.url}/getLoadIndicator: {error}; check maus.url in the config"
+                ) from error
             if time.monotonic() - start > self.patience:
                 raise ServiceError(f"{self.url}: {reason}. What was aligned is kept; wait until it is back")
             logger.warning("waiting %.0f s for %s: %s", wait, self.url, reason)
@@ -184,13 +224,18 @@ class MausAligner:
         return link
 
     def _fetch(self, link: str, samples: np.ndarray, request: Path) -> str:
-        """GET the TextGrid. A link that is gone or leads to a broken one is forgotten: the next try POSTs."""
+        """GET the TextGrid. A new try POSTs if the link is gone, keeps failing or leads to a broken one."""
         try:
             answer = self._call(link)
             self.parse(answer, samples)
         except (AlignmentError, ServiceError) as error:
             request.unlink(missing_ok=True)
             raise PassingError(str(error)) from error
+        except PassingError:
+            self.misses[link] += 1
+            if self.misses[link] == LINK_TRIES:
+                request.unlink(missing_ok=True)
+            raise
         return answer
 
     def _call(self, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> str:
@@ -221,30 +266,25 @@ class MausAligner:
         return next((slot for slot in range(self.max_requests) if self.slots.take(slot, wait=False)), None)
 
     def parse(self, answer: str, samples: np.ndarray) -> list[Segment]:
-        """The phones in the tier MAU of a TextGrid, without silence and noise."""
-        return [
+        """The phones in the tier MAU of a TextGrid, without silence, noise and what lies behind the end."""
+        segments = [
             Segment(label, round(start * SAMPLING_RATE), min(round(end * SAMPLING_RATE), len(samples)))
             for start, end, label in read_phones_tier(answer, len(samples) / SAMPLING_RATE)
         ]
+        if not (segments := [segment for segment in segments if segment.start < segment.end]):
+            raise AlignmentError("the phones lie behind the end of the recording")
+        return segments
 
 
 # The wire
-
-
-def waits(first: float, longest: float) -> Iterator[float]:
-    """Seconds to wait, for ever: doubling from `first` to `longest`, each drawn within half of it."""
-    wait = first
-    while True:
-        yield wait * random.uniform(0.5, 1.5)
-        wait = min(2 * wait, longest)
 
 
 def classify(url: str, error: urllib.error.HTTPError) -> Exception:
     """The failure that an HTTP status means."""
     message = f"{url}: HTTP {error.code} {error.reason}"
     if error.code in PASSING_STATUS or error.code >= 500:
-        seconds = error.headers.get("Retry-After", "")
-        return PassingError(message, min(int(seconds), MAX_RETRY_AFTER) if seconds.isdecimal() else 0)
+        wait = parse_retry_after(error.headers.get("Retry-After", ""))
+        return PassingError(message, min(wait, MAX_RETRY_AFTER))
     if error.code in FATAL_STATUS or error.code < 400:
         return ServiceError(f"{message}; check maus.url in the config")
     return AlignmentError(f"WebMAUS: HTTP {error.code} {error.reason}")
@@ -313,6 +353,21 @@ def read_link(request: Path) -> str | None:
     except FileNotFoundError:
         return None
     return link if time.time() - float(seconds) < LINK_SECONDS else None
+
+
+def read_reasons(record: Path) -> list[str]:
+    """Why a recording got no answer, for each run so far in which it got none."""
+    try:
+        return record.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def write_reasons(record: Path, reasons: list[str]) -> None:
+    if reasons:
+        write_durably(record, "\n".join(" ".join(reason.split()) for reason in reasons))
+    else:
+        record.unlink(missing_ok=True)
 
 
 def read_phones_tier(text: str, duration: float) -> list[tuple[float, float, str]]:
