@@ -31,10 +31,11 @@ report: .venv/installed
 	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
 
 # After a kill: unlock the folder, then run what was left unfinished again. For the demo: CONFIG=resources/demo.yaml
+# A job may outlive the Snakemake that started it: it is looked for too.
 resume: .venv/installed
-	@for process in $$(pgrep -f "[b]in/snakemake"); do \
+	@for process in $$(pgrep -f "[b]in/snakemake|[-]m snakemake|[.]snakemake/scripts/"); do \
 		if [ "$$(readlink /proc/$$process/cwd)" = "$(CURDIR)" ]; then \
-			echo "Snakemake still runs here (process $$process): stop it first"; exit 1; \
+			echo "Snakemake or a job of it still runs here (process $$process): stop it first"; exit 1; \
 		fi; \
 	done
 	$(SNAKEMAKE) --configfile $(CONFIG) --unlock

@@ -108,3 +108,11 @@ def test_adapter_counts_the_classes_of_the_training_split(tmp_path):
     # one class more: a row of the head's weights and a bias more
     assert full["speakers", "one"] - full["words", "one"] == 8 + 1
     assert full["words", "one"] == full["words", "two"]
+
+
+def test_a_config_that_weighs_layers_costs_what_the_head_of_the_last_layer_does(tmp_path):
+    config = make_encoder("wavlm").config
+    expected = costs.count_costs(save(tmp_path / "plain", config), 3, 8)
+    config.use_weighted_layer_sum = True
+    found = costs.count_costs(save(tmp_path / "weighted", config), 3, 8)
+    pd.testing.assert_frame_equal(found, expected)

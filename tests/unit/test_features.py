@@ -100,6 +100,15 @@ def test_features_of_other_weights_or_recordings_are_refused(tones, stored):
             features.check_features(stored, *wrong)
 
 
+@pytest.mark.parametrize("keep", [0, 100, 0.5])
+def test_damaged_features_are_named(tones, stored, tmp_path, keep):
+    damaged = tmp_path / "damaged.h5"
+    content = stored.read_bytes()
+    damaged.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
+    with pytest.raises(ValueError, match=r"damaged.h5 cannot be read .*delete it and run again"):
+        train(tones, options={"cached": damaged}, **COURSE)
+
+
 def test_a_model_without_a_front_end_on_waveforms_is_refused(tones):
     with pytest.raises(ValueError, match="cache_features to none"):
         features.front_end(make_encoder("whisper", head=True))

@@ -27,7 +27,7 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     import torch
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
 
-    head = {"num_labels": classes, "classifier_proj_size": projector_size}
+    head = {"num_labels": classes, "classifier_proj_size": projector_size, "use_weighted_layer_sum": False}
     config = AutoConfig.from_pretrained(folder, **head, **encoders.LOCAL)
     feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **encoders.LOCAL)
     second = encoders.prepare(feature_extractor, np.zeros((1, corpus.SAMPLING_RATE), np.float32))

@@ -101,9 +101,21 @@ def cache_features(
         file.attrs["complete"] = True
 
 
+@contextmanager
+def open_features(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open stored features to read. What HDF5 says of a damaged file becomes a ValueError that names it."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} cannot be read as stored features ({error}); delete it and run again"
+        ) from error
+
+
 def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> None:
     """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints)."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_features(path) as file:
         found = {name: file.attrs.get(name) for name in ("encoder", "inputs", "complete")}
     if found != {"encoder": encoder, "inputs": inputs, "complete": True}:
         raise ValueError(f"{path} holds features of other weights or recordings; delete it and run again")
@@ -111,7 +123,7 @@ def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> N
 
 def read_features(path: str | os.PathLike[str], rows: np.ndarray) -> np.ndarray:
     """The features of `rows` of the dataset, float32 (B, channels, frames)."""
-    with h5py.File(path, "r", locking=False) as file:
+    with open_features(path) as file:
         stored = file["features"]
         found = np.empty((len(rows), *stored.shape[1:]), np.float32)
         for value, row in zip(found, rows, strict=True):

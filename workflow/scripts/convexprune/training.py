@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -231,9 +232,13 @@ def claim(folder: Path, key: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.seek(0)
             raise ValueError(
-                f"another process trains in {folder}: stop it, or wait until it has ended"
+                f"{lock.read().strip() or 'another process'} trains in {folder}: stop it, or wait for its end"
             ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}\n")
+        lock.flush()
         record = folder / "run.json"
         if not record.exists() or json.loads(record.read_text()) != {"key": key}:
             for path in folder.glob("checkpoint-*"):
