@@ -89,33 +89,27 @@ def write_inputs(folder, n):
 
 def train_ours(model, clips, validation, steps, batch_size, folder):
     from convexprune import training
+    from transformers.trainer_utils import SaveStrategy
 
-    class Unwritten(training.Checkpoints):
-        def save_best(self, step, weights):
-            self.weights = weights
-
-        def load_best(self, step):
-            return self.weights
-
-        def save(self, progress, **states):
-            pass
-
-    training.train(
+    trainer = training.make_trainer(
         model,
         clips,
         validation,
-        SETTINGS | {"batch_size": batch_size, "max_steps": steps},
+        SETTINGS | {"batch_size": batch_size, "max_steps": steps, "eval_steps": steps},
         seed=0,
         machine=training.Machine("cpu"),
-        checkpoints=Unwritten(folder / "none", "benchmark"),
+        folder=folder / "ours",
     )
+    trainer.args.load_best_model_at_end = False  # no checkpoints: the rival writes none
+    trainer.args.save_strategy = SaveStrategy.NO
+    trainer.train()
 
 
 def train_with_trainer(model, clips, validation, steps, batch_size, folder):
     from transformers import Trainer, TrainingArguments
 
     def load(clips):
-        batch = clips[np.arange(len(clips))]
+        batch = clips.__getitems__(list(range(len(clips))))
         pairs = zip(batch["input_values"], batch["labels"], strict=True)
         return [{"input_values": values, "labels": int(label)} for values, label in pairs]
 

@@ -15,9 +15,11 @@ def root() -> Path:
     return ROOT
 
 
-@pytest.fixture(autouse=True)
-def logs_end_with_their_test(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def logs_end_with_their_test():
     """Adapters that a test calls in its own process must not log when that process ends."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     ignore = SimpleNamespace(register=lambda function: None, unregister=lambda function: None)
-    monkeypatch.setattr(provenance, "atexit", ignore)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        patch.setattr(provenance, "atexit", ignore)
+        yield

@@ -61,3 +61,23 @@ def test_a_cpu_is_named_as_the_system_does(tmp_path, monkeypatch):
     assert devices.name_device("cpu") == "Some CPU: 9 GHz"
     monkeypatch.setattr(devices, "CPU_INFORMATION", tmp_path / "missing")
     assert devices.name_device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "has_bfloat16", "expected"),
+    [
+        ("auto", "cpu", False, "float32"),
+        ("auto", "cuda", True, "bfloat16"),
+        ("auto", "cuda", False, "float16"),
+        ("float32", "cuda", True, "float32"),
+        ("bfloat16", "cpu", False, "bfloat16"),
+    ],
+)
+def test_precision_is_chosen_by_device(monkeypatch, wanted, device, has_bfloat16, expected):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: has_bfloat16)
+    assert devices.choose_precision(wanted, device) == expected
+
+
+def test_float16_on_a_cpu_is_refused():
+    with pytest.raises(ValueError, match="float16 needs a GPU"):
+        devices.choose_precision("float16", "cpu")

@@ -3,6 +3,7 @@ import json
 import math
 import multiprocessing
 import os
+import random
 import signal
 import time
 from types import SimpleNamespace
@@ -133,7 +134,7 @@ def test_the_log_has_a_row_an_evaluation(tones):
 def scripted(monkeypatch, accuracies):
     """Let validation accuracy be what the test says, evaluation after evaluation."""
     coming = iter(accuracies)
-    monkeypatch.setattr(training, "evaluate", lambda *args: (next(coming), 1.0))
+    monkeypatch.setattr(training, "accuracy", lambda result: next(coming, 0.0))  # then the test split
 
 
 def test_the_best_weights_are_kept_not_the_last(tones, monkeypatch):
@@ -180,11 +181,15 @@ CUT_OFF = {
     "spec_augment": True,
 }
 KILLS = {
-    "before the first checkpoint": (training, "seed_step", 3),
-    "between evaluations": (training, "seed_step", 12),
-    "in an evaluation": (training, "evaluate", 3),
-    "before a checkpoint has its name": (os, "replace", 4),
+    "before the first checkpoint": (training.Watch, "on_step_end", 2),
+    "between evaluations": (training.Watch, "on_step_end", 11),
+    "in an evaluation": (training, "accuracy", 3),
+    "while a checkpoint is written": (torch, "save", 7),
     "after training": (metrics, "binomial_sigma", 1),
+    **{
+        f"at a random step, {n}": (training.Watch, "on_step_end", n)
+        for n in random.Random(0).sample(range(3, 16), 3)
+    },
 }
 
 
@@ -235,19 +240,41 @@ def test_a_checkpoint_of_another_run_is_not_resumed(tones, tmp_path, change):
     pd.testing.assert_frame_equal(found.training_log, fresh.training_log)
 
 
+@pytest.mark.parametrize("name", ["optimizer.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_not_resumed_from(tones, tmp_path, name, monkeypatch, caplog):
+    short = {"max_steps": 4, "eval_steps": 1}
+    fresh = train(tones, **short)
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "binomial_sigma", None)  # fails after training
+        with pytest.raises(TypeError):
+            train(tones, options={"checkpoint": tmp_path}, **short)
+    (tmp_path / "checkpoint-4" / name).write_bytes(b"half")
+    found = train(tones, options={"checkpoint": tmp_path}, **short)
+    assert "checkpoint-4 cannot be resumed from" in caplog.text
+    assert measured(found) == measured(fresh)
+
+
+def test_a_run_has_one_process(tones, tmp_path):
+    with (
+        training.claim(tmp_path, "key"),
+        pytest.raises(ValueError, match="another process trains in"),
+    ):
+        train(tones, options={"checkpoint": tmp_path}, max_steps=1)
+
+
 def test_disk_holds_the_last_state_and_the_best_weights_only(tones, tmp_path, monkeypatch):
     scripted(monkeypatch, [0.3, 0.5, 0.4])
     train(tones, options={"checkpoint": tmp_path}, max_steps=3, eval_steps=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["best-2.pt", "last.pt"]
+    assert {path.name for path in tmp_path.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
 
 
 def test_training_time_is_that_of_all_parts(tones, tmp_path, monkeypatch):
-    def slow(*args):
+    def slow(result):
         time.sleep(0.3)
-        return next(accuracies), 1.0
+        return next(accuracies, 0.0)
 
     accuracies = iter([0.3, 0.2, 0.2])
-    monkeypatch.setattr(training, "evaluate", slow)
+    monkeypatch.setattr(training, "accuracy", slow)
     short = {"max_steps": 3, "eval_steps": 1}
     with monkeypatch.context() as patch:
         patch.setattr(metrics, "binomial_sigma", None)  # the first part fails after training
@@ -267,7 +294,7 @@ def test_clips_are_padded_then_normalised(tones):
     rows = splits["validation"].reset_index(drop=True)
     lengths = rows["end"] - rows["start"]
     short, long = int((lengths < 16000).idxmax()), int((lengths > 16000).idxmax())
-    batch = clips[np.array([short, long])]
+    batch = clips.__getitems__([short, long])
     with h5py.File(tones / "corpus.h5") as file:
         samples = file["samples"][:].astype(np.float64)
     for values, label, index in zip(batch["input_values"], batch["labels"], (short, long), strict=True):

@@ -11,13 +11,15 @@ def test_pictures_are_inside_with_their_captions(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/one.png").write_bytes(b"a picture")
     page = text_page(
-        "# Title\n\nText.\n\n![What to *see* & why](figures/one.png)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+        "# Title\n\nText.\n\n![What to *see* & why](figures/one.png)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+        "\n- * marks an outlier\n",
         tmp_path,
     )
     image = re.search('src="data:image/png;base64,([^"]+)"', page)[1]
     assert base64.b64decode(image) == b"a picture"
     assert "<figcaption>What to *see* &amp; why</figcaption>" in page
     assert "<title>Title</title>" in page and "<td>2</td>" in page
+    assert "<li>* marks an outlier</li>" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 

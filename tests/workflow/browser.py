@@ -68,12 +68,9 @@ def frame_of(element):
     return frame
 
 
-def picture_widths(place) -> list[int]:
-    """Pixels of each picture in a page or frame, as the browser decoded it; 0 where it could not."""
-    return [
-        picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth, () => 0)")
-        for picture in place.locator("img").all()
-    ]
+def picture_width(picture) -> int:
+    """Pixels of a picture as the browser decoded it; 0 if it could not."""
+    return picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth, () => 0)")
 
 
 @contextlib.contextmanager

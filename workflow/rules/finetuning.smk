@@ -3,7 +3,7 @@
 
 rule cache_features:
     input:
-        code=library("features", "training", "devices", "encoders", "corpus"),
+        code=library("features", "devices", "encoders", "corpus"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",

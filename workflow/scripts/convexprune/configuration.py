@@ -216,6 +216,13 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             recipe["cache_features"],
             "a front end that is trained (freeze_feature_encoder: false) changes; allowed then: none",
         )
+    training = config["finetuning"]
+    if training["micro_batch_size"] and training["batch_size"] % training["micro_batch_size"]:
+        yield line(
+            ["finetuning", "micro_batch_size"],
+            training["micro_batch_size"],
+            f"must divide batch_size, {training['batch_size']}",
+        )
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")

@@ -61,3 +61,19 @@ def claim_one(names: list[str]) -> str:
         return name
     log.warning("every GPU is claimed: sharing %s", names[0])
     return names[0]
+
+
+def choose_precision(wanted: str, device: str) -> str:
+    """The precision of training: `auto` is bfloat16 on a GPU that has it, else float16; float32 on the CPU.
+
+    Raises ValueError for float16 on the CPU, whose gradients would need a GPU's scaling to be of use.
+    """
+    import torch
+
+    if wanted == "auto":
+        if device == "cpu":
+            return "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if (wanted, device) == ("float16", "cpu"):
+        raise ValueError("finetuning.precision: float16 needs a GPU; give auto, float32 or bfloat16")
+    return wanted

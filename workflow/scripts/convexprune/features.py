@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from convexprune import corpus, devices, encoders, provenance, training
+from convexprune import corpus, devices, encoders, provenance
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def cache_features(
     import torch
 
     device = devices.claim_device(gpus)
-    machine = training.Machine(device, training.choose_precision(settings["precision"], device))
+    dtype = getattr(torch, devices.choose_precision(settings["precision"], device))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device == "cpu")
     model, feature_extractor = encoders.load_encoder(folder)
@@ -87,7 +87,7 @@ def cache_features(
             batch = rows[first : first + batch_size]
             clips = corpus.read_clips(samples, starts[batch], ends[batch])
             waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)
-            with torch.inference_mode(), machine.autocast():
+            with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype != torch.float32):
                 values = convolutions(waves).float().cpu().numpy()
             if stored is None:
                 shape = (len(table), *values.shape[1:])

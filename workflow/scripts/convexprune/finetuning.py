@@ -8,10 +8,12 @@ validation accuracy. The test split is looked at once, after training, with the 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOG_COLUMNS = ["step", "epoch", "loss", "learning_rate", "eval_accuracy", "eval_loss"]
-
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -37,27 +37,27 @@ class FineTuned:
     model: PreTrainedModel
     feature_extractor: SequenceFeatureExtractor
     metrics: dict[str, Any]
-    training_log: pd.DataFrame  # LOG_COLUMNS, a row an evaluation
+    training_log: pd.DataFrame  # training.LOG_COLUMNS, a row an evaluation
     predictions: pd.DataFrame  # item, label, predicted: the test split
-    checkpoints: training.Checkpoints
+    checkpoint: Path  # folder of what a resumed run would need
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write a Hugging Face folder with metrics.json, training_log.csv and predictions.csv in it.
 
-        Only then is the run's checkpoint removed.
+        Only then are the run's checkpoints removed.
         """
         folder = Path(folder)
         encoders.save_folder(folder, self.model, self.feature_extractor)
         provenance.write_csv(folder / "training_log.csv", self.training_log)
         provenance.write_csv(folder / "predictions.csv", self.predictions)
         provenance.write_json(folder / "metrics.json", self.metrics)
-        self.checkpoints.discard()
+        shutil.rmtree(self.checkpoint)
 
 
 class Clips:
     """Rows of a dataset as the model takes them: normalised waveforms and labels as numbers.
 
-    An item is a batch: what `encoders.prepare` makes of clips that are zero-padded to one second, for the
+    Items come as batches: what `encoders.prepare` makes of clips that are zero-padded to one second, for the
     paper's models {"input_values": float32 (B, 16000)}, and "labels" (B,). Nothing is read before it is
     asked for.
     """
@@ -77,7 +77,7 @@ class Clips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
+    def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
         return {
             **encoders.prepare(self.feature_extractor, clips),
@@ -96,7 +96,7 @@ class CachedClips:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]:
+    def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
         return {
             "input_values": features.read_features(self.path, self.rows[indices]),
             "labels": self.labels[indices],
@@ -153,8 +153,9 @@ def build_classifier(
 
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
-    own = provenance.fingerprint(__file__, training.__file__, features.__file__)
-    known = [provenance.versions("torch", "transformers"), own, *facts]
+    modules = (corpus, devices, encoders, features, metrics, pruning, training)
+    code = provenance.fingerprint(__file__, *(module.__file__ for module in modules))
+    known = [provenance.versions("accelerate", "torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
@@ -220,50 +221,48 @@ def finetune(
     device = devices.claim_device(gpus)
     machine = training.Machine(
         device=device,
-        precision=training.choose_precision(settings["precision"], device),
+        precision=devices.choose_precision(settings["precision"], device),
         workers=threads if device == "cuda" else 0,
-        micro_batch_size=micro_batch_size or None,
+        micro_batch_size=micro_batch_size,
+        gradient_checkpointing=gradient_checkpointing,
     )
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device == "cpu")
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
-    model.to(device)
-    if gradient_checkpointing:
-        model.activation_checkpointing_enable()
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
     clips = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(fingerprint, dataset)
-    checkpoints = training.Checkpoints(
-        Path(checkpoint), identify_run(base, inputs, settings, layers, seed, machine.precision)
-    )
+    key = identify_run(base, inputs, settings, layers, seed, threads, dataclasses.asdict(machine))
     front_end = contextlib.nullcontext()
     if cached:
         features.check_features(cached, base["fingerprint"], inputs)
         for split in ("train", "validation"):
             clips[split] = CachedClips(cached, splits[split], model.config.label2id)
         front_end = features.bypass_front_end(model)
-    with front_end:
-        progress = training.train(
+    with training.claim(Path(checkpoint), key):
+        trainer = training.make_trainer(
             model,
             clips["train"],
             clips["validation"],
             settings,
             seed=seed,
             machine=machine,
-            checkpoints=checkpoints,
+            folder=Path(checkpoint),
         )
-    scores = training.predict(model, clips["test"], settings["batch_size"], machine)
+        with front_end:
+            training_time = training.train(trainer, settings["patience"])
+        scores = trainer.predict(clips["test"]).predictions
 
     predictions = splits["test"][["item", "label"]].assign(
         predicted=[labels[index] for index in scores.argmax(-1)]
     )
     accuracy = float((predictions["label"] == predictions["predicted"]).mean())
     log.info(
-        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s", layers, seed, accuracy, progress.seconds
+        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s", layers, seed, accuracy, training_time
     )
     return FineTuned(
         model=model,
@@ -276,17 +275,17 @@ def finetune(
             "accuracy": accuracy,
             "sigma": metrics.binomial_sigma(accuracy, len(predictions)),
             "n_test": len(predictions),
-            "validation_accuracy": progress.best_accuracy,
-            "training_time": progress.seconds,
-            "steps": progress.step,
-            "best_step": progress.best_step,
-            "epochs": progress.history[-1]["epoch"],
+            "validation_accuracy": trainer.state.best_metric,
+            "training_time": training_time,
+            "steps": trainer.state.global_step,
+            "best_step": trainer.state.best_global_step,
+            "epochs": trainer.state.epoch,
             "parameters": model.num_parameters(),
             "full_parameters": full_parameters,
             "learning_rate": settings["learning_rate"],
             "cached_features": settings["cache_features"] if cached else "none",
             "settings": settings,
-            "versions": provenance.versions("torch", "transformers"),
+            "versions": provenance.versions("accelerate", "torch", "transformers"),
             "device": devices.name_device(device),
             "precision": machine.precision,
             "threads": threads,
@@ -294,7 +293,7 @@ def finetune(
             "gradient_checkpointing": gradient_checkpointing,
             "base": base,
         },
-        training_log=pd.DataFrame(progress.history, columns=LOG_COLUMNS),
+        training_log=training.tabulate_history(trainer.state.log_history),
         predictions=predictions,
-        checkpoints=checkpoints,
+        checkpoint=Path(checkpoint),
     )

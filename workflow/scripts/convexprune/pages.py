@@ -41,6 +41,7 @@ def text_page(text: str, folder: Path) -> str:
         )
 
     pictured = re.sub(r"^!\[(?P<caption>[^]]*)\]\((?P<path>[^)]+)\)$", figure, text, flags=re.MULTILINE)
+    pictured = re.sub(r"^- \*(?= )", r"- \\*", pictured, flags=re.MULTILINE)  # a star, not a list in a list
     return make_page(text.partition("\n")[0].strip("# "), markdown(pictured, extensions=["tables"]))
 
 

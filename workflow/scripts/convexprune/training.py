@@ -1,46 +1,51 @@
-"""The training loop: cross-entropy, early stopping on validation accuracy, checkpoints to resume from.
+"""Training by Transformers' Trainer: a run that was killed goes on where it was, with the same result.
 
-It knows models and clips, not tasks or files of the workflow. The order of the clips and the randomness of a
-step (dropout, masks, skipped layers) depend on the seed and the number of the step alone, so a run that was
-cut off and resumed takes the same steps as one that was not.
+It knows models and clips, not tasks or files of the workflow.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
+import fcntl
+import json
 import logging
 import math
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-
-from convexprune import provenance
-
-if TYPE_CHECKING:
-    import torch
-    from numpy.typing import ArrayLike
-    from transformers import PreTrainedModel
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from safetensors.torch import load_model
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerState,
+    TrainingArguments,
+)
+from transformers.trainer_callback import ExportableState
 
 log = logging.getLogger(__name__)
 
+LOG_COLUMNS = ["step", "epoch", "loss", "learning_rate", "eval_accuracy", "eval_loss"]
+
 
 class Clips(Protocol):
-    """What is trained on: indexed by an array of positions, it gives a batch as the model takes it.
-
-    A batch holds the model's inputs, (B, ...) each, and "labels" (B,), as arrays or tensors.
-    """
-
-    labels: np.ndarray  # (N,)
+    """What is trained on: a batch at a time, as the model takes it."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, indices: np.ndarray) -> dict[str, ArrayLike]: ...
+    def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
+        """The model's inputs, (B, ...) each, and "labels" (B,)."""
 
 
 @dataclass(frozen=True)
@@ -50,220 +55,55 @@ class Machine:
     device: str  # cuda or cpu
     precision: str = "float32"  # of autocast: float32, bfloat16, float16
     workers: int = 0  # processes that read clips ahead
-    micro_batch_size: int | None = None  # clips in a forward pass, where the whole batch does not fit
-
-    def autocast(self) -> torch.autocast:
-        import torch
-
-        dtype = getattr(torch, self.precision)
-        return torch.autocast(self.device, dtype if dtype != torch.float32 else None, dtype != torch.float32)
+    micro_batch_size: int = 0  # clips in a forward pass, where the whole batch does not fit; 0: all
+    gradient_checkpointing: bool = False  # compute activations twice instead of keeping them
 
 
-def choose_precision(wanted: str, device: str) -> str:
-    """The precision of training: `auto` is bfloat16 on a GPU that has it, else float16; float32 on the CPU.
+class Stopwatch(TrainerCallback, ExportableState):
+    """The seconds of a run, those before it was resumed included."""
 
-    Raises ValueError for float16 on the CPU, whose gradients would need a GPU's scaling to be of use.
-    """
-    import torch
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.started = time.perf_counter()
 
-    if wanted == "auto":
-        if device == "cpu":
-            return "float32"
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if (wanted, device) == ("float16", "cpu"):
-        raise ValueError("finetuning.precision: float16 needs a GPU; give auto, float32 or bfloat16")
-    return wanted
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        self.started = time.perf_counter()
 
+    def read(self) -> float:
+        return self.seconds + time.perf_counter() - self.started
 
-@dataclass
-class Progress:
-    """How far a run has come."""
-
-    step: int = 0
-    stale: int = 0  # evaluations since the best one
-    best_step: int = 0
-    best_accuracy: float = -1.0
-    seconds: float = 0.0  # of training and evaluating, the parts of a resumed run together; no checkpoints
-    history: list[dict[str, float]] = field(default_factory=list)  # an entry an evaluation
+    def state(self) -> dict[str, Any]:
+        return {"args": {}, "attributes": {"seconds": self.read()}}
 
 
-class Checkpoints:
-    """The last state of a run and its best weights, in a folder of their own.
+class Watch(TrainerCallback):
+    """Logs every evaluation, makes the last step one, and ends a run that diverges."""
 
-    `last.pt` holds all that the next step depends on and the `key` of the run: a digest of everything that
-    determines its result. A checkpoint of another key is never resumed. The best weights are named by their
-    step, so that `last.pt` always finds those that it speaks of, whenever the process is killed.
-    """
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise ValueError(
+                f"training diverged before step {state.global_step}, where its loss is {logs['loss']}: "
+                "give a smaller learning rate"
+            )
+        if shown := {key: logs[key] for key in LOG_COLUMNS if key in logs and key != "epoch"}:
+            numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
+            log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self.folder, self.key = Path(folder), key
-
-    def best(self, step: int) -> Path:
-        return self.folder / f"best-{step}.pt"
-
-    def save_best(self, step: int, weights: dict[str, torch.Tensor]) -> None:
-        write_state(self.best(step), weights)
-
-    def load_best(self, step: int) -> dict[str, torch.Tensor]:
-        return read_state(self.best(step))
-
-    def save(self, progress: Progress, **states: Any) -> None:
-        """Replace the last state; then drop best weights that it no longer speaks of."""
-        content = {"key": self.key, "progress": dataclasses.asdict(progress), **states}
-        write_state(self.folder / "last.pt", content)
-        for path in self.folder.glob("best-*.pt"):
-            if path != self.best(progress.best_step):
-                path.unlink()
-
-    def load(self) -> dict[str, Any] | None:
-        """The last state of this run, or None where there is none; that of another run is removed."""
-        path = self.folder / "last.pt"
-        found = read_state(path) if path.exists() else {}
-        if found.get("key") == self.key:
-            return found
-        if found:
-            log.info("the checkpoint in %s is of other settings, inputs or versions: starting again", path)
-        self.discard()
-        return None
-
-    def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_log = True
 
 
-def write_state(path: Path, content: Any) -> None:
-    import torch
-
-    with provenance.atomic(path) as temporary:
-        torch.save(content, temporary)
+def accuracy(result: EvalPrediction) -> float:
+    """The share of items (0 to 1) whose label has the highest score."""
+    return float(np.mean(result.predictions.argmax(-1) == result.label_ids))
 
 
-def read_state(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
+def to_tensors(batch: dict[str, ArrayLike]) -> dict[str, torch.Tensor]:
+    return {name: torch.as_tensor(values) for name, values in batch.items()}
 
 
-def order_batches(n: int, batch_size: int, seed: int, first: int = 0) -> Iterator[np.ndarray]:
-    """Positions of the clips of each step, without end, from step `first` (0-based) on.
-
-    Every pass over the `n` clips has an order of its own; its last batch may be smaller.
-    """
-    steps = math.ceil(n / batch_size)
-    for epoch in itertools.count(first // steps):
-        order = np.random.default_rng([seed, epoch]).permutation(n)
-        skipped = max(0, first - epoch * steps)
-        for start in range(skipped * batch_size, n, batch_size):
-            yield order[start : start + batch_size]
-
-
-def seed_step(seed: int, step: int) -> None:
-    """Seed all generators that a training step may draw from."""
-    from transformers import set_seed
-
-    set_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
-
-
-def rate_at(step: int, settings: dict[str, Any]) -> float:
-    """The learning rate of step `step` (0-based): a linear rise, then the schedule's course to max_steps."""
-    warmup = round(settings["warmup_ratio"] * settings["max_steps"])
-    if step < warmup:
-        return settings["learning_rate"] * step / warmup
-    progress = (step - warmup) / max(1, settings["max_steps"] - warmup)
-    course = {
-        "linear": 1 - progress,
-        "cosine": (1 + math.cos(math.pi * progress)) / 2,
-        "constant_with_warmup": 1.0,
-    }
-    return settings["learning_rate"] * course[settings["lr_scheduler"]]
-
-
-def build_optimizer(model: PreTrainedModel, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW over the weights that are trained. Biases and norms (one dimension) do not decay."""
-    import torch
-
-    trained = [weights for weights in model.parameters() if weights.requires_grad]
-    groups = [
-        {"params": [weights for weights in trained if weights.ndim > 1], "weight_decay": weight_decay},
-        {"params": [weights for weights in trained if weights.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, fused=True)
-
-
-def load_batches(
-    clips: Clips, order: Iterator[np.ndarray] | list[np.ndarray], machine: Machine
-) -> Iterator[dict[str, torch.Tensor]]:
-    """The batches of clips that `order` names, as tensors, read ahead where the machine has workers."""
-    from torch.utils.data import DataLoader
-
-    loader = DataLoader(
-        clips,
-        batch_size=None,
-        sampler=order,
-        num_workers=machine.workers,
-        pin_memory=machine.device == "cuda",
-    )
-    return iter(loader)
-
-
-def split_batch(batch: dict[str, torch.Tensor], machine: Machine) -> Iterator[dict[str, torch.Tensor]]:
-    """The parts of a batch that go through the model one at a time, on its device."""
-    n = len(batch["labels"])
-    size = machine.micro_batch_size or n
-    for start in range(0, n, size):
-        yield {
-            name: values[start : start + size].to(machine.device, non_blocking=True)
-            for name, values in batch.items()
-        }
-
-
-def step_gradients(
-    model: PreTrainedModel, batch: dict[str, torch.Tensor], machine: Machine, scaler: torch.amp.GradScaler
-) -> torch.Tensor:
-    """Add the gradients of the batch's mean cross-entropy, however it is split; returns that loss."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    total = torch.zeros((), device=machine.device)
-    for part in split_batch(batch, machine):
-        labels = part.pop("labels")
-        with machine.autocast():
-            logits = model(**part).logits
-        loss = cross_entropy(logits.float(), labels, reduction="sum") / len(batch["labels"])
-        scaler.scale(loss).backward()
-        total += loss.detach()
-    return total
-
-
-def predict(model: PreTrainedModel, clips: Clips, batch_size: int, machine: Machine) -> np.ndarray:
-    """Logits of all clips in their order, (N, classes) float32, in eval mode."""
-    import torch
-
-    order = [
-        np.arange(start, min(start + batch_size, len(clips))) for start in range(0, len(clips), batch_size)
-    ]
-    logits = []
-    model.eval()
-    with torch.inference_mode():
-        for batch in load_batches(clips, order, machine):
-            for part in split_batch(batch, machine):
-                part.pop("labels")
-                with machine.autocast():
-                    logits.append(model(**part).logits.float().cpu())
-    return torch.cat(logits).numpy()
-
-
-def evaluate(model: PreTrainedModel, clips: Clips, batch_size: int, machine: Machine) -> tuple[float, float]:
-    """Accuracy (0 to 1) and mean cross-entropy on `clips`."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
-    logits = torch.from_numpy(predict(model, clips, batch_size, machine))
-    labels = torch.as_tensor(clips.labels)
-    accuracy = (logits.argmax(-1) == labels).double().mean().item()
-    return accuracy, cross_entropy(logits, labels).item()
-
-
-def train(
+def make_trainer(
     model: PreTrainedModel,
     training: Clips,
     validation: Clips,
@@ -271,81 +111,140 @@ def train(
     *,
     seed: int,
     machine: Machine,
-    checkpoints: Checkpoints,
-) -> Progress:
-    """Train `model` in place until validation accuracy stays or max_steps are taken; keep the best weights.
+    folder: Path,
+) -> Trainer:
+    """The Trainer of a run whose checkpoints are kept in `folder`. Settings: those of `finetuning.finetune`.
 
-    Settings: those of `finetuning.finetune`. The run is evaluated and saved every eval_steps and at the end,
-    and goes on from its checkpoint where it has one. Raises ValueError where the loss is not finite.
+    It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
+    Raises ValueError unless the batch is a whole number of micro batches.
     """
-    import torch
-    from torch.nn.utils import clip_grad_norm_
-
-    batch_size = settings["batch_size"]
-    steps_per_epoch = math.ceil(len(training) / batch_size)
-    optimizer = build_optimizer(model, settings["weight_decay"])
-    scaler = torch.amp.GradScaler(machine.device, enabled=machine.precision == "float16")
-    progress = Progress()
-    if saved := checkpoints.load():
-        progress = Progress(**saved["progress"])
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        scaler.load_state_dict(saved["scaler"])
-        log.info("resumed after step %d", progress.step)
-
-    order = order_batches(len(training), batch_size, seed, progress.step)
-    batches = load_batches(training, order, machine)
-    losses: list[torch.Tensor] = []  # since the last evaluation
-    started = time.perf_counter()
-    while progress.step < settings["max_steps"] and progress.stale < settings["patience"]:
-        model.train()
-        seed_step(seed, progress.step)
-        rate = rate_at(progress.step, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses.append(step_gradients(model, next(batches), machine, scaler))
-        scaler.unscale_(optimizer)
-        clip_grad_norm_(model.parameters(), settings["max_grad_norm"])
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-        progress.step += 1
-        if progress.step % settings["eval_steps"] and progress.step < settings["max_steps"]:
-            continue
-
-        loss = torch.stack(losses).mean().item()
-        losses.clear()
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"training diverged before step {progress.step}, where its loss is {loss}: "
-                "give a smaller learning rate"
-            )
-        accuracy, eval_loss = evaluate(model, validation, batch_size, machine)
-        improved = accuracy > progress.best_accuracy
-        progress.stale = 0 if improved else progress.stale + 1
-        entry = {
-            "step": progress.step,
-            "epoch": progress.step / steps_per_epoch,
-            "loss": loss,
-            "learning_rate": rate,
-            "eval_accuracy": accuracy,
-            "eval_loss": eval_loss,
-        }
-        progress.history.append(entry)
-        numbers = ", ".join(f"{name} {value:.4g}" for name, value in list(entry.items())[1:])
-        log.info("step %d of %d: %s", progress.step, settings["max_steps"], numbers)
-
-        progress.seconds += time.perf_counter() - started
-        if improved:
-            progress.best_step, progress.best_accuracy = progress.step, accuracy
-            checkpoints.save_best(progress.step, model.state_dict())
-        checkpoints.save(
-            progress,
-            model=model.state_dict(),
-            optimizer=optimizer.state_dict(),
-            scaler=scaler.state_dict(),
+    size = machine.micro_batch_size or settings["batch_size"]
+    if settings["batch_size"] % size:
+        raise ValueError(
+            f"finetuning.micro_batch_size is {size}, but must divide the batch_size, {settings['batch_size']}"
         )
-        started = time.perf_counter()
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        seed=seed,
+        data_seed=seed * 1_000_003,  # a pass adds its number: no two seeds share the order of a pass
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=settings["batch_size"] // size,
+        per_device_eval_batch_size=size,
+        activation_checkpointing=machine.gradient_checkpointing,
+        learning_rate=settings["learning_rate"],
+        lr_scheduler_type=settings["lr_scheduler"],
+        warmup_steps=round(settings["warmup_ratio"] * settings["max_steps"]),
+        weight_decay=settings["weight_decay"],
+        max_grad_norm=settings["max_grad_norm"],
+        max_steps=settings["max_steps"],
+        eval_strategy="steps",
+        eval_steps=settings["eval_steps"],
+        logging_steps=settings["eval_steps"],
+        logging_nan_inf_filter=False,  # a run that diverges shows it
+        save_strategy="steps",
+        save_steps=settings["eval_steps"],
+        save_total_limit=2,  # the last and the best
+        restore_callback_states_from_checkpoint=True,
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+        greater_is_better=True,
+        use_cpu=machine.device == "cpu",
+        bf16=machine.precision == "bfloat16",
+        fp16=machine.precision == "float16",
+        dataloader_num_workers=machine.workers,
+        dataloader_pin_memory=machine.device == "cuda",
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        data_collator=to_tensors,
+        train_dataset=training,
+        eval_dataset=validation,
+        compute_metrics=lambda result: {"accuracy": accuracy(result)},
+        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(), Stopwatch()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    # The classifiers take the keywords of losses that are sums over a whole batch, but give means.
+    trainer.model_accepts_loss_kwargs = False
+    return trainer
 
-    model.load_state_dict(checkpoints.load_best(progress.best_step))
-    return progress
+
+def train(trainer: Trainer, patience: int) -> float:
+    """Train until validation accuracy stays or max_steps are taken; the model ends with the best weights.
+
+    A run that has a checkpoint goes on from there. Returns the seconds that all its parts took.
+    """
+    checkpoint = find_checkpoint(Path(trainer.args.output_dir))
+    if checkpoint is None or not is_finished(state := read_state(checkpoint), patience):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        return next(
+            callback.read()
+            for callback in trainer.callback_handler.callbacks
+            if isinstance(callback, Stopwatch)
+        )
+    # The Trainer would take another step.
+    trainer.state = state
+    load_model(trainer.model, Path(state.best_model_checkpoint) / "model.safetensors")
+    return state.stateful_callbacks["Stopwatch"]["attributes"]["seconds"]
+
+
+def read_state(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+
+
+def is_finished(state: TrainerState, patience: int) -> bool:
+    """Whether a run's last checkpoint is its end."""
+    stale = state.stateful_callbacks["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
+    return state.global_step >= state.max_steps or stale >= patience
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The last whole checkpoint in `folder`. Those that a kill cut off or that are damaged are removed."""
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2])):
+        try:
+            state = read_state(path)  # what the Trainer writes last
+            for name in ("optimizer.pt", "scheduler.pt"):
+                torch.load(path / name, map_location="cpu", weights_only=True)
+            if not (Path(state.best_model_checkpoint) / "model.safetensors").exists():
+                raise FileNotFoundError(state.best_model_checkpoint)
+        except Exception as error:  # whatever torch, json and the disk may raise
+            log.warning("%s cannot be resumed from (%s: %s)", path, type(error).__name__, error)
+            shutil.rmtree(path)
+        else:
+            log.info("going on after step %d", state.global_step)
+            return path
+    return None
+
+
+@contextmanager
+def claim(folder: Path, key: str) -> Iterator[None]:
+    """Hold the checkpoint folder of a run as its only process; checkpoints of another run are removed.
+
+    `key` is a digest of everything that determines the run's result. Raises ValueError if another process
+    holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"another process trains in {folder}: stop it, or wait until it has ended"
+            ) from error
+        record = folder / "run.json"
+        if not record.exists() or json.loads(record.read_text()) != {"key": key}:
+            for path in folder.glob("checkpoint-*"):
+                log.info("%s is of other settings, inputs, code or versions: starting again", path)
+                shutil.rmtree(path)
+            record.write_text(json.dumps({"key": key}))
+        yield
+
+
+def tabulate_history(history: list[dict[str, float]]) -> pd.DataFrame:
+    """The Trainer's log history as LOG_COLUMNS: training loss and evaluation of a step in one row."""
+    rows = pd.DataFrame(history).reindex(columns=LOG_COLUMNS)
+    values = LOG_COLUMNS[2:]
+    return rows.dropna(subset=values, how="all").groupby("step", as_index=False).first()[LOG_COLUMNS]
