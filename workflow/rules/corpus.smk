@@ -32,9 +32,12 @@ rule download_archive:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
         "<results>/logs/download_archive/{archive}.log",
+    wildcard_constraints:
+        archive=get_downloads(),
     localrule: True
     conda:
         "../../envs/corpus.yaml"
+    retries: 3
     params:
         # As a function of the input these are not tracked: an archive that is there is never fetched again
         # because its source or sum was written into the config.
@@ -87,6 +90,9 @@ else:
         resources:
             mem_mb=get_memory("ingest_archives"),
             runtime=get_runtime("ingest_archives"),
+        params:
+            # As a function of the input not tracked either: a sum says what the archive is, it does not change it.
+            settings=lambda wildcards, input: get_sums(),
         script:
             "../scripts/ingest_archives.py"
 

@@ -4,7 +4,7 @@
 
 rule download_model:
     input:
-        code=library("sources", "encoders"),
+        code=ancient(library("sources", "encoders")),  # a model that is there stays, as an archive does
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -17,6 +17,7 @@ rule download_model:
     localrule: True
     conda:
         "../../envs/models.yaml"
+    retries: 3
     params:
         settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")},
     script:
