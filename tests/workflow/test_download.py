@@ -136,7 +136,7 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     assert not (workflow.directory / RESOURCES / "speech_commands" / local.name).exists()
     entry["sha256"] = recorded
     workflow.write_config("real.yaml", config)
-    os.utime(local)
+    local.write_bytes(local.read_bytes() + b"more")
     changed = workflow.run(*run, "--dry-run")
     assert "rule ingest_archives" in changed.stdout + changed.stderr
     config["corpus"]["speech_commands"][TEST] = {"path": str(local), "size": 5}
