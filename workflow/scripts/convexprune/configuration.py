@@ -247,7 +247,7 @@ def archive_problems(
         elif is_url(source):
             yield from download_problems([*path, name], folder / f"{name}.tar.gz", source, archive["sha256"])
         elif not Path(source).is_file():
-            yield line([*path, name], source, f"no such file (seen from {os.getcwd()})")
+            yield f"{'.'.join([*path, name])}: {source}: no such file (seen from {os.getcwd()})"
         elif archive["size"] not in (None, size := Path(source).stat().st_size):
             yield line([*path, name, "size"], archive["size"], f"{source} has {size} bytes")
 
