@@ -34,5 +34,11 @@ rule all:
         choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
-        summary=multiext("<results>/datasets/summary", ".csv", ".md"),
+        data=multiext("<results>/datasets/summary", ".csv", ".md"),
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
+        summary=multiext("<results>/summary", ".md", ".html"),
+        pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
+
+
+onsuccess:
+    print_outcome()

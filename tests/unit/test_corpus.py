@@ -536,13 +536,19 @@ def test_every_bad_row_is_named_in_one_error(tmp_path):
     [
         ("", "is not a CSV file"),
         ("path,word,speaker\n", "has no rows"),
-        ("path,label\na.wav,yes\n", "has no column word, speaker; it has path, label"),
+        ("path,label\na.wav,yes\n", "has no column word; it has path, label"),
         ("path,word,speaker\na.wav,yes,a\nb.wav,yes,a,test\n", "is not a CSV file"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path, text, message):
     with pytest.raises(ValueError, match=f"mine.csv {message}"):
         ingest_csv(tmp_path, text)
+
+
+def test_a_table_without_speakers_is_a_corpus_without_speakers(tmp_path):
+    soundfile.write(tmp_path / "a.wav", noise(1), 16_000)
+    output = ingest_csv(tmp_path, "path,word,split\na.wav,yes,train\n")
+    assert_same(stored(output), {"a.wav": ("yes", "", "train", noise(1))})
 
 
 def test_splits_are_drawn_by_seed_where_there_are_none(tmp_path):

@@ -141,6 +141,11 @@ def test_the_seed_draws_the_speakers_splits():
     assert first == again != other
 
 
+def test_speakers_of_a_corpus_that_names_none_are_refused():
+    with pytest.raises(ValueError, match="names no speakers; add the column speaker"):
+        datasets.build_speakers(speaker_table([60, 60]).assign(speaker=""), **SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("counts", "changes", "message"),
     [

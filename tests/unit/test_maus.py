@@ -104,7 +104,7 @@ def start_jobs(*arguments, shards):
 
 def finish(jobs):
     for job in jobs:
-        job.join()
+        job.join(300)
     assert [job.exitcode for job in jobs] == [0] * len(jobs)
 
 

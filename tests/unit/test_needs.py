@@ -80,3 +80,8 @@ def test_exactly_the_rules_that_are_submitted_have_needs(root):
                     assert f'{need}("{rule}")' in body, f"{rule} has no {need}"
                 assert "benchmark:" in body, rule
     assert submitted == set(needs.MEMORY)
+
+
+def test_only_the_profile_knows_slurm(root):
+    for path in [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]:
+        assert "slurm" not in path.read_text().lower(), path

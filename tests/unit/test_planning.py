@@ -21,7 +21,7 @@ def convexity(scores=SCORES, **columns):
 
 
 def plan(rule, table=None, average="pair", layers=5, **choice):
-    choice = {"layers": layers, "rule": rule, "keep": None, "tolerance": None} | choice
+    choice = {"layers": layers, "rule": rule, "keep": None, "tolerance": None, "split": "test"} | choice
     return planning.plan_layers({"tiny": {"words": choice}}, table, average).iloc[0]
 
 
@@ -38,6 +38,13 @@ def test_tolerance_keeps_the_fewest_layers_within_it(tolerance, layers):
 def test_highest_keeps_the_fewest_of_the_best():
     row = plan("highest", convexity())
     assert (row["layers"], row["full_layers"], row["rule"]) == (3, 5, "highest")
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_reason_says_where_a_choice_has_seen_what_it_is_judged_by(split):
+    reason = plan("highest", convexity(), split=split)["reason"]
+    assert f"Measured on the {split} split" in reason
+    assert ("the accuracy is reported" in reason) == (split == "test")
 
 
 def test_explicit_needs_no_scores_and_may_keep_none():
@@ -117,7 +124,10 @@ def test_from_embeddings_to_plan(tmp_path):
         input=SimpleNamespace(scores=[tmp_path / "words.csv"]),
         output=SimpleNamespace(plan=tmp_path / "plan.csv"),
         params=SimpleNamespace(
-            settings={"models": {"tiny": {"words": {"layers": 2, "rule": "highest"}}}, "average": "pair"}
+            settings={
+                "models": {"tiny": {"words": {"layers": 2, "rule": "highest", "split": "validation"}}},
+                "average": "pair",
+            }
         ),
         log=log,
     )

@@ -251,6 +251,14 @@ def test_a_table_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, name
     assert all("corpus.table.csv" in line for line in lines)
 
 
+def test_a_table_needs_no_speakers_where_no_dataset_does(paper, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("path,word\na.wav,yes\nb.wav,no\n")
+    config = change(paper, ["corpus"], {"table": {"csv": "mine.csv"}}) | {"tasks": ["words"]}
+    configuration.complete(change(config, ["datasets"], {"words": {}}))
+    assert "has no column speaker" in problems(config)[0]
+
+
 # Files that YAML loaders take, or that are none.
 FILES = {
     "two models with one name": (

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import browser
 import h5py
 import onnxruntime
 import pandas as pd
@@ -159,6 +160,34 @@ def test_full_and_pruned_are_compared_on_the_test_items(finished):
         )
         assert row["n_items"] == len(full)
         assert row["only_full"] - row["only_pruned"] == full.sum() - pruned.sum()
+
+
+def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(finished):
+    result = finished.run("--configfile", "small.yaml", "--report", f"{RESULTS}/report.html")
+    assert result.returncode == 0, result.stderr
+    with browser.opened(finished.directory / RESULTS / "report.html") as report:
+        introduction = report.page.locator("#app").inner_text()
+        assert "Corpus: synthetic" in introduction and "hubert-tiny" in introduction
+        categories = report.categories()
+        assert {"Convexity", "Figures", "Plan", "Summary", "Table 1"} <= set(categories)
+        tables = {}
+        for category in categories:
+            labels = report.results(category)
+            assert len(set(labels)) == len(labels) and all(labels)
+            for number, label in enumerate(labels):
+                assert len(report.caption(category, number)) > 100, f"{label} has no caption"
+                shown = report.view(category, number)
+                if shown.evaluate("element => element.tagName") == "IMG":
+                    assert shown.evaluate("element => element.naturalWidth") > 500
+                else:
+                    page = browser.frame_of(shown)
+                    tables[category] = page.locator("table").first.inner_text()
+                    assert all(width > 500 for width in browser.picture_widths(page))
+                    if category == "Summary":
+                        assert len(browser.picture_widths(page)) == 2
+        for category in ("Convexity", "Plan", "Summary", "Table 1"):
+            assert "hubert-tiny" in tables[category] and "wav2vec2-tiny" in tables[category]
+        assert report.problems == []
 
 
 def test_run_again_has_nothing_to_do(finished):

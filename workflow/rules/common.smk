@@ -226,6 +226,7 @@ def get_plan_settings(wildcards):
             "keep": keep,
             "layers": MODELS[model]["layers"],
             "rule": rule_name,
+            "split": config["datasets"][task]["convexity_split"],
             "tolerance": (config["plan"]["tolerance"] if rule_name == "tolerance" else None),
         }
 
@@ -264,3 +265,11 @@ def get_pruned(wildcards):
 def get_full_weights(wildcards):
     layers = MODELS[wildcards.model]["layers"]
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
+
+
+def print_outcome():
+    """What a person wants to see at the end of a run: layers kept, Table 1, and where the rest is."""
+    summary = Path(config["pathvars"].get("results", "results"), "summary.md")
+    if summary.exists():
+        print(summary.read_text().partition("## Figures")[0])
+        print(f"All of it: {summary}   Figures: {summary.parent}/figures/")

@@ -28,12 +28,7 @@ rule merge_convexity:
     input:
         tables=get_scores,
     output:
-        table=report(
-            "<results>/convexity.csv",
-            caption="../report/convexity.rst",
-            category="Convexity",
-            labels={"table": "Convexity by model, state, dataset and layers"},
-        ),
+        table="<results>/convexity.csv",
     log:
         "<results>/logs/merge_convexity.log",
     localrule: True
@@ -48,12 +43,7 @@ checkpoint plan_layers:
         code=library("planning"),
         scores=get_plan_scores,
     output:
-        plan=report(
-            "<results>/plan.csv",
-            caption="../report/plan.rst",
-            category="Plan",
-            labels={"table": "Layers kept, and why"},
-        ),
+        plan="<results>/plan.csv",
     log:
         "<results>/logs/plan_layers.log",
     localrule: True

@@ -138,18 +138,8 @@ rule summarise_datasets:
         corpus="<results>/corpus/corpus.csv",
         datasets=list(get_summarised().values()),
     output:
-        csv=report(
-            "<results>/datasets/summary.csv",
-            caption="../report/counts.rst",
-            category="Data",
-            labels={"table": "Files, classes, speakers and durations, as a table"},
-        ),
-        markdown=report(
-            "<results>/datasets/summary.md",
-            caption="../report/counts.rst",
-            category="Data",
-            labels={"table": "Files, classes, speakers and durations, to read"},
-        ),
+        csv="<results>/datasets/summary.csv",
+        markdown="<results>/datasets/summary.md",
     log:
         "<results>/logs/summarise_datasets.log",
     localrule: True

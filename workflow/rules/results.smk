@@ -4,6 +4,22 @@ SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
+CHOICE = "Does convexity choose well?"
+# Tables that the report shows, by the name of their caption in report/: file, category, title.
+SHOWN = {
+    "table1": ("table1", "Table 1", "Full against pruned models"),
+    "plan": ("plan", "Plan", "Layers kept, and why"),
+    "convexity": ("convexity", "Convexity", "Convexity by model, state, dataset and layers"),
+    "counts": ("datasets/summary", "Data", "Files, classes, speakers and durations"),
+    "correlations": ("correlations", CHOICE, "Rank correlations with accuracy"),
+    "convergence": (
+        "convergence",
+        CHOICE,
+        "Fine-tuned convexity: last layer, and where it stops rising",
+    ),
+}
+if config["sweep"]:
+    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
 
 
 rule count_costs:
@@ -54,12 +70,7 @@ rule make_table1:
         costs="<results>/costs.csv",
         significance="<results>/significance.csv",
     output:
-        csv=report(
-            "<results>/table1.csv",
-            caption="../report/table1.rst",
-            category="Table 1",
-            labels={"table": "Full against pruned models"},
-        ),
+        csv="<results>/table1.csv",
         markdown="<results>/table1.md",
         latex="<results>/table1.tex",
     log:
@@ -103,12 +114,7 @@ rule study_choices:
         costs="<results>/costs.csv",
         probes=get_probes,
     output:
-        csv=report(
-            "<results>/choices.csv",
-            caption="../report/choices.rst",
-            category="Does convexity choose well?",
-            labels={"table": "Choices of layers: accuracy lost and compute"},
-        ),
+        csv="<results>/choices.csv",
         markdown="<results>/choices.md",
     log:
         "<results>/logs/study_choices.log",
@@ -133,18 +139,8 @@ rule correlate_convexity:
         convexity="<results>/convexity.csv",
         probes=get_probes,
     output:
-        correlations=report(
-            "<results>/correlations.csv",
-            caption="../report/correlations.rst",
-            category="Does convexity choose well?",
-            labels={"table": "Rank correlations with accuracy"},
-        ),
-        convergence=report(
-            "<results>/convergence.csv",
-            caption="../report/convergence.rst",
-            category="Does convexity choose well?",
-            labels={"table": "Fine-tuned convexity: last layer, and where it stops rising"},
-        ),
+        correlations="<results>/correlations.csv",
+        convergence="<results>/convergence.csv",
     log:
         "<results>/logs/correlate_convexity.log",
     localrule: True
@@ -267,3 +263,70 @@ rule draw_figure4:
         settings={"models": list(MODELS)},
     script:
         "../scripts/draw_figure4.py"
+
+
+rule write_summary:
+    input:
+        code=library("summary", "pages"),
+        plan="<results>/plan.csv",
+        table1="<results>/table1.md",
+        convexity="<results>/convexity.csv",
+        data="<results>/datasets/summary.md",
+        choices=["<results>/choices.md"] if config["sweep"] else [],
+        failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
+        provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
+        metrics=[
+            f"<results>/finetuned/{model}/{task}/{MODELS[model]['layers']}/{SEEDS[0]}/metrics.json"
+            for model in MODELS
+            for task in TASKS
+        ],
+        figures=expand(
+            "<results>/figures/figure{number}.png", number=[1, 2, 3, 4] if config["sweep"] else [1, 4]
+        ),
+    output:
+        summary="<results>/summary.md",
+        page=report(
+            "<results>/summary.html",
+            caption="../report/summary.rst",
+            category="Summary",
+            labels={"page": "All of the run on one page"},
+        ),
+    log:
+        "<results>/logs/write_summary.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={
+            "average": config["convexity"]["average"],
+            "corpus": next(iter(CORPUS)),
+            "splits": {name: config["datasets"][name]["convexity_split"] for name in DATASETS},
+        },
+    script:
+        "../scripts/write_summary.py"
+
+
+for shown, (table, category, title) in SHOWN.items():
+
+    rule:
+        name:
+            f"show_{shown}"
+        input:
+            code=library("pages"),
+            table=f"<results>/{table}.csv",
+        output:
+            page=report(
+                f"<results>/pages/{shown}.html",
+                caption=f"../report/{shown}.rst",
+                category=category,
+                labels={"table": title},
+            ),
+        log:
+            f"<results>/logs/show_table/{shown}.log",
+        localrule: True
+        conda:
+            "../../envs/results.yaml"
+        params:
+            settings={"title": title},
+        script:
+            "../scripts/show_table.py"

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
     add_compare_alignments(commands)
+    add_init(commands)
     add_prune(commands)
     add_estimate(commands)
     add_summary(commands)
@@ -248,6 +249,30 @@ def as_text(result: Convexity, *, sampled: bool) -> str:
         f"{label!s:20} {entry.n_items:8} {entry.score:8.4f}" for label, entry in result.per_class.items()
     ]
     return "\n".join(lines)
+
+
+def add_init(commands: argparse._SubParsersAction) -> None:
+    """The command `init`: a config for the user's recordings."""
+    command = commands.add_parser(
+        "init",
+        help="write a config for your own recordings",
+        description="Look at recordings, say what they are, and write a commented config (and for a folder a "
+        "CSV) into the current directory. Nothing is asked and nothing overwritten.",
+    )
+    command.add_argument(
+        "source",
+        type=Path,
+        help="a folder of recordings, label/file.wav (label/speaker_nohash_n.wav and label/speaker/file.wav "
+        "name speakers too); or a CSV with the columns path, word and, optionally, speaker and split",
+    )
+    command.add_argument("--name", help="of the config and its results (the folder's or CSV's)")
+    command.set_defaults(run=run_init)
+
+
+def run_init(options: argparse.Namespace) -> None:
+    from convexprune.starter import init
+
+    print(init(options.source, options.name))
 
 
 if __name__ == "__main__":

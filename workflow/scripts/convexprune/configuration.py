@@ -185,7 +185,8 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     if len(corpus) != 1:
         yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
     elif "table" in corpus:
-        yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]))
+        columns = ["path", "word", *(["speaker"] if "speakers" in datasets else [])]
+        yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]), columns)
     elif "speech_commands" in corpus:
         yield from archive_problems(
             ["corpus", "speech_commands"], corpus["speech_commands"], config["pathvars"]
@@ -318,8 +319,8 @@ def sweep_problems(
             yield line([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 
 
-def table_problems(path: list[str], csv: Path) -> Iterator[str]:
-    """What can be told of the user's table without its audio."""
+def table_problems(path: list[str], csv: Path, columns: list[str]) -> Iterator[str]:
+    """What can be told of the user's table without its audio. It must have `columns`."""
     import pandas as pd
 
     def problem(text: str) -> str:
@@ -334,10 +335,10 @@ def table_problems(path: list[str], csv: Path) -> Iterator[str]:
         yield problem(f"not a CSV file in UTF-8 ({' '.join(str(error).split())})")
         return
     table.columns = table.columns.str.strip()
-    if missing := [name for name in ("path", "word", "speaker") if name not in table]:
+    if missing := [name for name in columns if name not in table]:
         yield problem(
-            f"has no column {', '.join(missing)}; required: path, word, speaker and, if you like, split; "
-            f"it has {', '.join(table.columns)}"
+            f"has no column {', '.join(missing)}; required: {', '.join(columns)} and, if you like, "
+            f"{'split' if 'speaker' in columns else 'speaker and split'}; it has {', '.join(table.columns)}"
         )
     elif table.empty:
         yield problem("has no rows; required: a row for each recording")

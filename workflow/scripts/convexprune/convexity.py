@@ -43,15 +43,21 @@ class ClassConvexity:
 class Convexity:
     """Graph convexity of labelled points; all scores lie in [0, 1].
 
-    score: the mean over all ordered pairs of all classes; class_score: the mean of the means of the classes.
-    stderr, class_stderr: their standard errors as estimates for points drawn anew from the same classes.
-    sampling_stderr, class_sampling_stderr: their standard errors as estimates of the scores from all sources;
-        0 unless sources were sampled. (The scores from all sources lie within 1.96 of them in 95 % of cases
-        from about 30 sources a class on; in 80 to 90 % with 2 to 5, and less where nearly all shares are 1.)
-    chance: 1 / number of classes with pairs: what balanced classes without any structure would score.
-    n_items, n_classes, n_pairs: all points, the classes with pairs, their ordered pairs.
-    n_unreachable: pairs without a path, which count as 0.
-    per_class: by label, in the order in which the labels first appear.
+    Attributes:
+        score: the mean over all ordered pairs of all classes.
+        stderr: its standard error as an estimate for points drawn anew from the same classes.
+        sampling_stderr: its standard error as an estimate of the score from all sources; 0 unless sources
+            were sampled. (The score from all sources lies within 1.96 of them in 95 % of cases from about 30
+            sources a class on; in 80 to 90 % with 2 to 5, and less where nearly all shares are 1.)
+        class_score: the mean of the means of the classes.
+        class_stderr: as `stderr`, of `class_score`.
+        class_sampling_stderr: as `sampling_stderr`, of `class_score`.
+        chance: 1 / number of classes with pairs: what balanced classes without any structure would score.
+        n_items: all points.
+        n_classes: the classes with pairs.
+        n_pairs: their ordered pairs.
+        n_unreachable: pairs without a path, which count as 0.
+        per_class: by label, in the order in which the labels first appear.
     """
 
     score: float

@@ -46,10 +46,13 @@ def correlate(
 ) -> pd.DataFrame:
     """Rank correlations of test accuracy with what is to foretell it: `rho`, `p_value`, a row a relation.
 
-    - pretrained convexity and linear probe: over the depths of a swept model, none included, and over the
+    - pretrained convexity and linear probe: over the depths of a swept model, 0 layers included, and over the
       depths of all swept models together (model `all`); accuracies are means over seeds;
     - last-layer convexity: over the full models of a task (`study_convergence`, model `all`), and over both
       tasks together (task `all`).
+
+    Only the points of the last-layer relation within a task can be exchanged for each other, which is what a
+    permutation test needs: depths of a model are alike, models and tasks differ. The others have no p-value.
     """
     score = planning.SCORES[average]
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
@@ -60,7 +63,9 @@ def correlate(
     rows = []
 
     def add(relation: str, task: str, model: str, judge: pd.Series, accuracy: pd.Series) -> None:
-        rows.append((relation, task, model, len(judge), *rank_correlation(judge, accuracy)))
+        rho, p_value = rank_correlation(judge, accuracy)
+        testable = relation == "last-layer convexity" and task != "all"
+        rows.append((relation, task, model, len(judge), rho, p_value if testable else np.nan))
 
     for relation, judge in judges.items():
         points = means.merge(judge[["task", "model", "layers", "judge"]], on=["task", "model", "layers"])

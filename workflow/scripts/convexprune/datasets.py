@@ -42,6 +42,11 @@ def build_speakers(
     """
     from sklearn.model_selection import train_test_split
 
+    if not table["speaker"].any():
+        raise ValueError(
+            "speakers: the corpus names no speakers; add the column speaker to its table, or take speakers "
+            "out of the config's datasets and tasks"
+        )
     train = table[table["split"] == "train"]
     files = train.groupby("speaker")["path"].transform("size")
     speakers = make_items(train[(files > min_files) & (train["word"] != SILENCE)], "speaker")

@@ -22,7 +22,7 @@ from convexprune.corpus import SAMPLING_RATE, SILENCE, SPLITS, CorpusWriter, rea
 
 PCM = 1  # the encoding of plain samples in a WAV header
 RATES = range(1_000, 768_001)  # Hz; resampling from what is far from these takes endless memory
-TABLE_COLUMNS = ["path", "word", "speaker"]  # of a user's CSV; `split` is optional
+TABLE_COLUMNS = ["path", "word", "speaker", "split"]  # of a user's CSV; the last two are optional
 
 logger = logging.getLogger(__name__)
 
@@ -216,14 +216,17 @@ def ingest_table(
     validation_share: float,
     test_share: float,
 ) -> None:
-    """Read the recordings that a CSV lists (`path, word, speaker`, perhaps `split`) into a corpus.
+    """Read the recordings that a CSV lists (`path, word`, perhaps `speaker` and `split`) into a corpus.
 
-    Paths are absolute or relative to the CSV's folder. Without a `split` column the splits are drawn by
-    `seed` (draw_splits). Raises one ValueError that names every bad row.
+    Paths are absolute or relative to the CSV's folder. Without a `speaker` column the speakers are unknown
+    (empty), without a `split` column the splits are drawn by `seed` (draw_splits). Raises one ValueError that
+    names every bad row.
     """
     table = read_user_table(csv_path)
     folder = Path(csv_path).parent
     problems = find_problems(table, folder)
+    if "speaker" not in table:
+        table["speaker"] = ""
     if "split" not in table:
         table["split"] = draw_splits(table["word"], validation_share, test_share, seed)
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
@@ -243,18 +246,17 @@ def ingest_table(
 
 
 def read_user_table(csv_path: Path) -> pd.DataFrame:
-    """The user's CSV as stripped strings: path, word, speaker and, if it is there, split."""
+    """The user's CSV as stripped strings: path, word and, where they are there, speaker and split."""
     try:
         table = read_csv(csv_path, skipinitialspace=True, index_col=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"{csv_path} is not a CSV file in UTF-8 ({error})") from error
     table.columns = table.columns.str.strip()
-    if missing := [name for name in TABLE_COLUMNS if name not in table]:
+    if missing := [name for name in TABLE_COLUMNS[:2] if name not in table]:
         raise ValueError(f"{csv_path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
     if table.empty:
         raise ValueError(f"{csv_path} has no rows")
-    wanted = [name for name in (*TABLE_COLUMNS, "split") if name in table]
-    return table[wanted].apply(lambda column: column.str.strip())
+    return table[[name for name in TABLE_COLUMNS if name in table]].apply(lambda column: column.str.strip())
 
 
 def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
@@ -264,7 +266,7 @@ def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
     for row, twice, row_problems in zip(table.itertuples(), repeated, problems, strict=True):
         if not row.word:
             row_problems.append("no word")
-        if not row.speaker:
+        if "speaker" in table and not row.speaker:
             row_problems.append("no speaker")
         if "split" in table and row.split not in SPLITS:
             row_problems.append(f"split '{row.split}' is none of {', '.join(SPLITS)}")

@@ -165,6 +165,10 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
         yield Job(rule)
     if config["sweep"]:
         yield from [Job("study_choices"), Job("draw_figure2"), Job("draw_figure3")]
+    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence"]
+    for table in [*shown, *(["choices"] if config["sweep"] else [])]:
+        yield Job(f"show_{table}")
+    yield Job("write_summary")
     yield Job("all")
 
 

@@ -40,6 +40,8 @@ def plan_layers(
             else:
                 scores = _scores(convexity, model, task, full, average)
                 layers, reason = _choose(scores, choice["rule"], choice.get("tolerance"), task)
+                reason += f" Measured on the {choice['split']} split"
+                reason += ", on which the accuracy is reported too." if choice["split"] == "test" else "."
             if not 0 <= layers <= full:
                 raise ValueError(f"cannot keep {layers} layers of {model} for {task}: it has {full}")
             rows.append((model, task, layers, full, choice["rule"], reason))

@@ -134,6 +134,7 @@ NOTES = (
     "Lost: percentage points below the best trained depth of one layer or more, mean over models.",
     "Time: until the layers are known, mean over models: of embedding and judging, or of training at every "
     "depth.",
+    "GMAC: billions of multiply-adds that the chosen model takes for a second of audio, mean over models.",
     "The plan: what Table 1 keeps. Convexity: the fewest layers within {tolerance:g} of the highest "
     "convexity. Linear probe: the fewest within one standard error of the best probe. Middle layer: the "
     "trained depth nearest it. The whole sweep: the best on the validation split. Best on test: by which "
@@ -151,8 +152,8 @@ def markdown(choices: pd.DataFrame, tolerance: float) -> str:
             of_choice = rows[rows["choice"] == choice].set_index("model").loc[models]
             picked = (f"{row.layers}: {100 * row.accuracy:.2f}" for row in of_choice.itertuples())
             lost, time = f"{100 * of_choice['lost'].mean():.2f}", _duration(of_choice["seconds"].mean())
-            cells.append([choice, *picked, lost, time])
-        headings = ("choice", *models, "lost", "time")
+            cells.append([choice, *picked, lost, time, f"{of_choice['multiply_adds'].mean() / 1e9:.2f}"])
+        headings = ("choice", *models, "lost", "time", "GMAC")
         lines += [f"## {tables.TITLES[task]}", "", *tables.aligned(headings, cells), ""]
     notes = (
         textwrap.fill("- " + note.format(tolerance=tolerance), width=104, subsequent_indent="  ")

@@ -88,9 +88,12 @@ def outliers(values: pd.Series) -> pd.Series:
     """Mark values more than three interquartile ranges outside the quartiles (Tukey's outer fences).
 
     The paper stars one accuracy difference by eye; this rule stars the same one. Fewer than five values
-    have no outliers, as they have no quartiles to speak of. A missing value is none.
+    have no outliers, as they have no quartiles to speak of; nor have values most of which are the same. A
+    missing value is none.
     """
     low, high = values.quantile(0.25), values.quantile(0.75)
+    if low == high:
+        return pd.Series(False, index=values.index)
     outside = (values < low - 3 * (high - low)) | (values > high + 3 * (high - low))
     return outside & (values.count() >= 5)
 

@@ -1,0 +1,35 @@
+"""Every command explains itself."""
+
+import re
+
+import pytest
+from convexprune.__main__ import main
+
+
+def help_of(capsys, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--help"])
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_every_command_and_every_argument_has_help(capsys):
+    commands = re.findall(r"^    ([\w-]+)\s+(\S.*)$", help_of(capsys), flags=re.MULTILINE)
+    assert {"convexity", "init", "prune", "estimate", "summary", "compare-alignments"} <= {
+        name for name, _ in commands
+    }
+    for name, _ in commands:
+        text = help_of(capsys, name)
+        assert f"convexprune {name}" in text
+        # argparse starts an argument at column 2; its help begins on that line or the next, at column 24.
+        entries = re.split(r"^  (?=\S)", text.partition("\n\n")[2], flags=re.MULTILINE)[1:]
+        assert all(re.search(r"\s{2,}\S", entry.rstrip()) for entry in entries), text
+
+
+def test_a_bad_argument_is_one_line_not_a_trace(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["init", "nowhere"])
+    assert (
+        str(caught.value)
+        == "convexprune: nowhere does not exist: give a folder of recordings or a CSV that lists them"
+    )

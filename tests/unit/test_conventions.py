@@ -1,0 +1,36 @@
+"""The same checks everywhere: before a commit, in GitHub Actions and in .ci/run."""
+
+import re
+
+import yaml
+
+
+def test_actions_and_pre_commit_run_what_ci_runs(root):
+    steps = re.findall(r"^make (\S+)$", (root / ".ci/run").read_text(), flags=re.MULTILINE)
+    targets = set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {"lint", "docs", "test", "demo"} <= set(steps) <= targets
+    [repository] = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == [f"make {steps[0]}"]
+    jobs = yaml.safe_load((root / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step] == [".ci/run"]
+
+
+def test_the_catalog_and_the_citation_can_be_read(root):
+    usage = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] and usage["software-stack-deployment"]["conda"]
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    version = re.search(
+        '"(.*)"', (root / "workflow/scripts/convexprune/__init__.py").read_text().splitlines()[-1]
+    )[1]
+    assert citation["version"] == version
+    assert citation["references"][0]["title"] == "Convexity-based Pruning of Speech Representation Models"
+
+
+def test_what_contributing_names_exists(root):
+    text = (root / "CONTRIBUTING.md").read_text()
+    targets = set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"make ([\w-]+)", text)) <= targets
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", text) + re.findall(
+        r"`((?:tests|workflow|docs)/[\w./]+)`", text
+    ):
+        assert (root / path).exists(), path

@@ -1,0 +1,113 @@
+"""The summary says what the tables say, in Markdown that keeps its columns under each other."""
+
+import pandas as pd
+from convexprune.summary import aligned, summarise
+
+TABLE1 = """\
+# Table 1. Full
+
+## Word classification
+
+| a | b |
+| - | - |
+| 1 | 2 |
+
+- a note # with a sign
+"""
+
+
+def inputs(**changes):
+    plan = pd.DataFrame(
+        [
+            ("tiny", "words", 1, 2, "tolerance", "Because."),
+            ("tiny", "speakers", 2, 2, "explicit", "As told."),
+        ],
+        columns=["model", "task", "layers", "full_layers", "rule", "reason"],
+    )
+    scores = [(0, 0.9, 0.3), (1, 0.5, 0.4), (2, 0.7, 0.2)]
+    convexity = pd.DataFrame(
+        [
+            ("tiny", "pretrained", "words", layers, score, 0.01, other, 0.02, 0.25)
+            for layers, score, other in scores
+        ],
+        columns=[
+            "model",
+            "state",
+            "dataset",
+            "layers",
+            "score",
+            "stderr",
+            "class_score",
+            "class_stderr",
+            "chance",
+        ],
+    )
+    return {
+        "title": "results/mine",
+        "corpus": "table",
+        "average": "pair",
+        "splits": {"words": "validation"},
+        "plan": plan,
+        "table1": TABLE1,
+        "convexity": convexity,
+        "studies": ["# The data\n\n| dataset |\n"],
+        "failures": None,
+        "provenance": {
+            "tiny": {
+                "source": "hub",
+                "id": "some/tiny",
+                "revision": "0123456789abcdef",
+                "licence": None,
+                "fingerprint": "fedcba9876543210",
+            }
+        },
+        "metrics": [{"versions": {"torch": "2"}, "device": "cpu", "threads": 1}] * 2,
+        "figures": ["figures/figure1.png"],
+    } | changes
+
+
+def row(text, start):
+    line = next(line for line in text.splitlines() if line.startswith(f"| {start}"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_choice_has_its_number_the_papers_and_its_reason():
+    text = summarise(**inputs())
+    assert row(text, "tiny  | words") == ["tiny", "words", "1 of 2", "0", "tolerance"]
+    assert row(text, "tiny  | speakers") == ["tiny", "speakers", "2 of 2", "1", "explicit"]
+    assert "- tiny, words: Because." in text and "- tiny, speakers: As told." in text
+
+
+def test_the_best_layer_is_of_one_or_more_and_of_the_mean_asked_for():
+    cells = ["tiny", "words", "pretrained", "0.250"]
+    by_pair = row(summarise(**inputs()), "tiny  | words   | pretrained")
+    assert by_pair == [*cells, "0.900 ± 0.010", "0.700 ± 0.010 (2)", "0.700 ± 0.010"]
+    by_class = row(summarise(**inputs(average="class")), "tiny  | words   | pretrained")
+    assert by_class == [*cells, "0.300 ± 0.020", "0.400 ± 0.020 (1)", "0.200 ± 0.020"]
+
+
+def test_what_was_left_out_is_said():
+    text = summarise(**inputs(failures=pd.DataFrame({"item": ["a", "b"]})))
+    assert "- speakers: not in this config" in text
+    assert "- 2 recordings could not be aligned: see alignment/failures.csv" in text
+    assert "aligned" not in summarise(**inputs())
+
+
+def test_headings_nest_and_models_and_versions_are_named():
+    text = summarise(**inputs())
+    headings = [line for line in text.splitlines() if line.startswith("#")]
+    assert headings[0] == "# results/mine"
+    assert [heading for heading in headings if heading.count("#") == 1] == headings[:1]
+    assert "## The data" in headings and "measured on words (validation)" in text
+    assert "## Table 1. Full" in headings and "### Word classification" in headings
+    assert "- a note # with a sign" in text
+    assert row(text, "tiny  | hub")[1:] == ["hub", "some/tiny", "0123456789ab", "unknown", "fedcba987654"]
+    assert "Trained with torch 2;\non cpu, 1 thread." in text
+    assert "](figures/figure1.png)" in text
+
+
+def test_columns_stand_under_each_other():
+    lines = aligned(("a", "long heading"), [("longer cell", 1), ("é", 22)]).splitlines()
+    assert len(set(map(len, lines))) == 1
+    assert {line.index("|", 1) for line in lines} == {14}
+    assert set(lines[1]) == set("|- ")

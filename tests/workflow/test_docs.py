@@ -1,0 +1,192 @@
+"""The commands of the documentation run as they are written, on small stand-ins for what they need.
+
+What stands in: a tiny random model is served as the hub's, under the hub's name and revision;
+`config.yaml` is the paper's with one model, one task and four training steps; the recordings are seconds of
+noise. `make install` finds the environment that runs the tests. The commands and the Python are those of the
+pages, unchanged.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import hub
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+PAGES = ["your-data.md", "your-embeddings.md", "reproduce.md"]
+# Blocks of shell in the README that are not run here, and where they are run instead.
+ELSEWHERE = {"make demo": ".ci/run", "make test": ".ci/run"}
+
+
+def code(page: Path, language: str) -> list[str]:
+    """The page's blocks of code in `language`, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A hub that serves a tiny model as wav2vec2-base, and small archives of Speech Commands' layout."""
+    from convexprune import synthesis
+    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
+
+    folder = tmp_path_factory.mktemp("network")
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=12,
+        num_attention_heads=2,
+        intermediate_size=24,
+        conv_dim=[8, 8],
+        conv_kernel=[20, 16],
+        conv_stride=[20, 16],
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    Wav2Vec2Model(config).save_pretrained(folder / "model")
+    Wav2Vec2FeatureExtractor().save_pretrained(folder / "model")
+    (folder / "data").mkdir()
+    synthesis.synthesise(
+        train_path=folder / "data/train.tar.gz",
+        test_path=folder / "data/test.tar.gz",
+        words=["yes", "no"],
+        speakers={"train": 6, "validation": 6, "test": 2},
+        takes=2,
+        seed=0,
+        threads=1,
+    )
+    with hub.serve({"facebook/wav2vec2-base": folder / "model"}, folder / "data") as address:
+        yield address
+
+
+class Reader:
+    """Somebody who follows a page in a private copy of the repository."""
+
+    def __init__(self, workflow, root: Path, address: str):
+        self.root, self.folder = root, workflow.directory
+        for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+            shutil.copy(root / name, self.folder)
+        (self.folder / ".venv").mkdir()
+        for path in Path(sys.prefix).iterdir():
+            (self.folder / ".venv" / path.name).symlink_to(path)
+        (self.folder / ".venv/installed").unlink(missing_ok=True)
+        (self.folder / ".venv/installed").touch()
+        self.environment = os.environ | {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(self.folder / "hub"),
+            "HF_HUB_OFFLINE": "0",
+            "OMP_WAIT_POLICY": "passive",  # or tiny models burn the other cores of a busy machine
+            "PYTHONPATH": str(self.folder / "workflow/scripts"),
+        }
+
+    def run(self, *command: str) -> str:
+        result = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=1800
+        )
+        assert result.returncode == 0, f"{command[-1]}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+        return result.stdout
+
+    def follow(self, page: str) -> str:
+        """Run the page's shell, then its Python as one script. Returns what they printed."""
+        printed = [self.run("bash", "-euo", "pipefail", "-c", block) for block in self.shell(page)]
+        if python := "".join(code(self.root / "docs" / page, "python")):
+            printed.append(self.run(".venv/bin/python", "-c", python))
+        return "".join(printed)
+
+    def shell(self, page: str) -> list[str]:
+        return code(self.root / "docs" / page, "bash")
+
+
+@pytest.fixture(scope="module")
+def reader(workflow, root, network):
+    return Reader(workflow, root, network)
+
+
+def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader):
+    rng = np.random.default_rng(0)
+    for label, frequency in (("yes", 400), ("no", 1500)):
+        (reader.folder / "recordings" / label).mkdir(parents=True)
+        for number in range(30):
+            tone = np.sin(2 * np.pi * frequency * np.arange(8000) / 16_000)
+            path = reader.folder / f"recordings/{label}/ann{number % 3}_nohash_{number}.wav"
+            soundfile.write(path, 0.2 * tone + 0.02 * rng.standard_normal(8000), 16_000)
+    assert len(reader.shell("your-data.md")[0].strip().splitlines()) == 3
+    printed = reader.follow("your-data.md")
+    assert "2: no 30, yes 30" in printed
+    assert ".venv/bin/snakemake --cores all --configfile recordings.yaml" in printed
+    assert printed.count("## Layers kept") == 2  # at the end of the run, and in the summary
+    assert "recordings/no/ann0_nohash_0.wav: {" in printed  # the pruned model's answer
+
+    results = reader.folder / "results/recordings"
+    plan = pd.read_csv(results / "plan.csv").iloc[0]
+    assert plan.model == "wav2vec2-base" and 1 <= plan.layers <= 12
+    pruned = json.loads((results / "exported/wav2vec2-base/words/config.json").read_text())
+    assert pruned["num_hidden_layers"] == plan.layers
+    assert (
+        json.loads((reader.folder / "pruned/wav2vec2-base/config.json").read_text())["num_hidden_layers"] == 9
+    )
+    assert (results / "report.html").stat().st_size > 100_000
+
+
+def test_my_own_embeddings_are_scored(reader):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(5), 40)
+    np.save(reader.folder / "embeddings.npy", rng.normal(size=(200, 16)) + 3 * np.eye(5, 16)[labels])
+    np.save(reader.folder / "labels.npy", labels)
+    printed = reader.follow("your-embeddings.md")
+    score = float(re.search(r"convexity over pairs\s+(\S+)", printed)[1])
+    assert 0.5 < score < 1
+    assert f"{score:.3f} ± " in printed  # from Python
+    layers = re.findall(r"^[012] (0\.\d+) 0\.\d+$", printed, flags=re.MULTILINE)
+    assert len(layers) == 3 and float(layers[1]) == pytest.approx(score, abs=1e-3)
+
+
+def test_the_papers_experiment_runs(reader, root, network):
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    for archive, name in (("speech_commands_v0.02", "train"), ("speech_commands_test_set_v0.02", "test")):
+        config["corpus"]["speech_commands"][archive]["url"] = f"{network}/data/{name}.tar.gz"
+    config |= {
+        "gpus": 0,
+        "threads": 1,
+        "datasets": {"words": config["datasets"]["words"]},
+        "tasks": ["words"],
+        "models": {"wav2vec2-base": config["models"]["wav2vec2-base"]},
+        "sweep": {},
+        "timing": {"runs": 2, "warmup": 0},
+    }
+    config["finetuning"] |= {"max_steps": 4, "eval_steps": 2, "batch_size": 4}
+    (reader.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    printed = reader.follow("reproduce.md")
+    assert "This was a dry-run" in printed
+    assert "9 of 12" in printed
+    results = reader.folder / "results/paper"
+    assert pd.read_csv(results / "table1.csv").word_pruned.notna().any()
+    assert (results / "report.html").exists()
+
+
+def test_every_page_with_commands_is_followed(root):
+    pages = {path.name for path in (root / "docs").glob("*.md") if code(path, "bash")}
+    assert pages == set(PAGES)
+    # Commands that are not run here: `make demo` by .ci/run, a cluster's by tests/cluster.
+    unmarked = {
+        path.name for path in (root / "docs").glob("*.md") if re.search(r"^```\n\w", path.read_text(), re.M)
+    }
+    assert unmarked <= {"index.md", "cluster.md"}
+
+
+def test_commands_of_the_readme_are_those_of_the_pages_or_of_ci(root):
+    followed = "\n".join(block for page in PAGES for block in code(root / "docs" / page, "bash"))
+    followed = {" ".join(line.split()) for line in followed.splitlines()}
+    for block in code(root / "README.md", "bash"):
+        for line in block.strip().splitlines():
+            command = " ".join(line.partition("#")[0].split())
+            if command in ELSEWHERE:
+                assert re.search(rf"^{command}$", (root / ELSEWHERE[command]).read_text(), flags=re.MULTILINE)
+            else:
+                assert command in followed, f"README.md: no test runs `{command}`"

@@ -1,0 +1,151 @@
+"""The summary of a run: what was run and what came out, in Markdown that also reads well in a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
+MEANS = {"pair": "over pairs", "class": "of the class means"}
+CAPTIONS = {
+    "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what the "
+    "plan keeps.",
+    "figure2": "Figure 2. Accuracy after pruning at each layer against the convexity of that layer. Points "
+    "that rise to the right say that convexity foretells accuracy.",
+    "figure3": "Figure 3. What each choice of layers costs: good ones lie to the left in both panels.",
+    "figure4": "Figure 4. Accuracy of fine-tuned models against the convexity of their last layer.",
+}
+
+
+def summarise(
+    *,
+    title: str,
+    corpus: str,
+    average: str,
+    splits: Mapping[str, str],
+    plan: pd.DataFrame,
+    table1: str,
+    convexity: pd.DataFrame,
+    studies: Sequence[str],
+    failures: pd.DataFrame | None,
+    provenance: Mapping[str, Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    figures: Sequence[str],
+) -> str:
+    """The summary as Markdown.
+
+    title: the folder of the results; corpus: its kind in the config; average: `pair` or `class`; splits: by
+    dataset the split that was scored; table1: Table 1 as Markdown; studies: more of the kind, such as the
+    counts of the data; failures: recordings not aligned, None where nothing was; provenance: of each model;
+    metrics: of the full models' runs; figures: paths relative to the summary. The tables are those of
+    results/README.md.
+    """
+    models = plan["model"].unique()
+    parts = [
+        f"# {title}",
+        f"{counted(len(models), 'model')} on the corpus `{corpus}`, fine-tuned to "
+        f"{' and to '.join(plan['task'].unique())}. `layers` is the number of transformer layers kept; the\n"
+        "paper's number is one less.",
+        "## Layers kept",
+        layers_kept(plan),
+        nested(table1),
+        "## Figures",
+        "\n\n".join(f"![{CAPTIONS.get(Path(figure).stem, figure)}]({figure})" for figure in figures),
+        "## Convexity",
+        f"The mean {MEANS[average]} ± its standard error, measured on "
+        f"{', '.join(f'{name} ({split})' for name, split in splits.items())};\n"
+        "`best` is of one or more layers (their number).",
+        convexity_table(convexity, average),
+        *map(nested, studies),
+        "## Left out",
+        "\n".join(f"- {line}" for line in left_out(list(splits), failures)),
+        "## Made of",
+        models_table(provenance),
+        made_with(metrics),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def nested(text: str) -> str:
+    """Markdown with its headings one level lower."""
+    return re.sub("^#", "##", text.strip(), flags=re.MULTILINE)
+
+
+def layers_kept(plan: pd.DataFrame) -> str:
+    rows = [
+        (row.model, row.task, f"{row.layers} of {row.full_layers}", str(row.layers - 1), row.rule)
+        for row in plan.itertuples()
+    ]
+    reasons = [f"- {row.model}, {row.task}: {row.reason}" for row in plan.itertuples()]
+    table = aligned(("model", "task", "keeps", "paper's number", "rule"), rows)
+    return f"{table}\n\nWhy:\n\n" + "\n".join(reasons)
+
+
+def convexity_table(convexity: pd.DataFrame, average: str) -> str:
+    """A row a model, state and dataset: no layer, the best of one or more, all."""
+    score, stderr = SCORES[average]
+
+    def shown(row: pd.Series) -> str:
+        return f"{row[score]:.3f} ± {row[stderr]:.3f}"
+
+    rows = []
+    for (model, dataset, state), group in convexity.groupby(["model", "dataset", "state"], sort=False):
+        scores = group.set_index("layers").sort_index()
+        best = scores[score].loc[1:].idxmax()
+        rows.append(
+            (
+                *(model, dataset, state, f"{scores['chance'].iloc[0]:.3f}", shown(scores.iloc[0])),
+                *(f"{shown(scores.loc[best])} ({best})", shown(scores.iloc[-1])),
+            )
+        )
+    return aligned(("model", "dataset", "state", "chance", "0 layers", "best", "all layers"), rows)
+
+
+def left_out(datasets: Sequence[str], failures: pd.DataFrame | None) -> list[str]:
+    """What is missing, a sentence each."""
+    lines = [
+        f"{name}: not in this config" for name in ("words", "speakers", "phonemes") if name not in datasets
+    ]
+    if failures is not None:
+        lines.append(
+            f"{counted(len(failures), 'recording')} could not be aligned"
+            + (": see alignment/failures.csv" if len(failures) else "")
+        )
+    return lines or ["nothing"]
+
+
+def models_table(provenance: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            *(name, entry["source"], entry["id"] or "", (entry["revision"] or "")[:12]),
+            *(entry["licence"] or "unknown", entry["fingerprint"][:12]),
+        )
+        for name, entry in provenance.items()
+    ]
+    return aligned(("model", "source", "id", "revision", "licence", "SHA-256 of weights"), rows)
+
+
+def made_with(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """The versions and devices of the training runs, each once."""
+    versions = sorted({f"{name} {version}" for run in metrics for name, version in run["versions"].items()})
+    devices = sorted({f"{run['device']}, {counted(run['threads'], 'thread')}" for run in metrics})
+    return f"Trained with {', '.join(versions)};\non {'; '.join(devices)}."
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table whose columns stand under each other."""
+    cells = [list(headings), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in cells
+    )
