@@ -34,10 +34,10 @@ rule download_archive:
         "<results>/logs/download_archive/{archive}.log",
     wildcard_constraints:
         archive=get_downloads(),
+    retries: 3
     localrule: True
     conda:
         "../../envs/corpus.yaml"
-    retries: 3
     params:
         # As a function of the input these are not tracked: an archive that is there is never fetched again
         # because its source or sum was written into the config.

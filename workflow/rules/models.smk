@@ -14,10 +14,10 @@ rule download_model:
         "<results>/logs/download_model/{model}.log",
     wildcard_constraints:
         model=models_from("hub"),
+    retries: 3
     localrule: True
     conda:
         "../../envs/models.yaml"
-    retries: 3
     params:
         settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")},
     script:
