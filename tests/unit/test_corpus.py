@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from convexprune import corpus, datasets, ingestion, synthesis
+from convexprune import corpus, datasets, ingestion, provenance, synthesis
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,10 +92,11 @@ def outputs(folder):
     )
 
 
-def ingest(folder, train, test):
+def ingest(folder, train, test, **sums):
     output = outputs(folder)
     files = SimpleNamespace(train=train, test=test)
-    ingest_archives.main(SimpleNamespace(input=files, output=output, log=[folder / "log"]))
+    params = SimpleNamespace(settings=sums)
+    ingest_archives.main(SimpleNamespace(input=files, output=output, params=params, log=[folder / "log"]))
     return output
 
 
@@ -303,6 +304,17 @@ def test_an_archive_that_changed_since_its_download_is_refused(tmp_path, test_ar
     (tmp_path / "train.tar.gz.sha256").write_text(f"{'0' * 64}  train.tar.gz\n")
     with pytest.raises(ValueError, match=rf"train\.tar\.gz: its SHA-256 is [0-9a-f]{{64}}, not {'0' * 64}"):
         ingest(tmp_path, train, test_archive)
+
+
+@pytest.mark.parametrize("which", ["train", "test"])
+def test_an_archive_with_another_sum_than_the_configs_is_refused(tmp_path, test_archive, which):
+    archives = {"train": write_tar(tmp_path / "train.tar.gz", GOOD), "test": test_archive}
+    found = provenance.fingerprint(archives[which])
+    with pytest.raises(
+        ValueError, match=rf"{which}\.tar\.gz: its SHA-256 is {found}, not f{{64}} as the config"
+    ):
+        ingest(tmp_path, **archives, **{f"{which}_sum": "F" * 64})
+    ingest(tmp_path, **archives, **{f"{which}_sum": found.upper()})
 
 
 def test_a_test_archive_without_recordings_is_named(tmp_path):

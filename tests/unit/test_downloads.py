@@ -53,6 +53,10 @@ def files(folder):
     return {path.name for path in folder.iterdir()}
 
 
+WHOLE = {"a.tar.gz", "a.tar.gz.sha256", "a.tar.gz.source", ".a.tar.gz.kept", "log"}
+REJECTED = {"a.tar.gz.rejected", "a.tar.gz.rejected.sha256", "a.tar.gz.rejected.source"}
+
+
 # What comes
 
 
@@ -60,7 +64,8 @@ def test_download_checks_size_and_sum_and_records_the_sum(tmp_path, server):
     path = download(tmp_path, server.url, DIGEST.upper(), len(CONTENT))
     assert path.read_bytes() == CONTENT
     assert (tmp_path / "a.tar.gz.sha256").read_text() == f"{DIGEST}  a.tar.gz\n"
-    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "log"}
+    assert (tmp_path / "a.tar.gz.source").read_text() == f"{server.url}\n"
+    assert files(tmp_path) == WHOLE
     assert server.requests[0]["User-Agent"].startswith("convexprune/")
 
 
@@ -68,19 +73,95 @@ def test_download_checks_size_and_sum_and_records_the_sum(tmp_path, server):
 def test_a_corrupted_archive_is_refused_with_its_name_and_both_sums(tmp_path, server, cut_at):
     server.content = OTHER
     server.faults += [Fault(cut=cut) for cut in cut_at]
-    with pytest.raises(
-        ValueError, match=rf"a\.tar\.gz from http.* {OTHER_DIGEST}, not {DIGEST} as the config"
-    ):
+    with pytest.raises(ValueError, match=rf"http.*a\.tar\.gz: .* {OTHER_DIGEST}, not {DIGEST} as the config"):
         download(tmp_path, server.url, DIGEST)
-    assert files(tmp_path) == {"log"}
+    assert files(tmp_path) == REJECTED | {"log"}
+
+
+def test_a_rejected_archive_is_kept_and_not_fetched_again(tmp_path, server):
+    told = (
+        rf"{DIGEST}, not {'0' * 64} as the config.* kept as .*a\.tar\.gz\.rejected .*write sha256: {DIGEST}"
+    )
+    for _ in range(2):
+        with pytest.raises(ValueError, match=told):
+            download(tmp_path, server.url, "0" * 64)
+        assert files(tmp_path) == REJECTED | {"log"}
+    assert (tmp_path / "a.tar.gz.rejected").read_bytes() == CONTENT
+    assert (tmp_path / "a.tar.gz.rejected.sha256").read_text().startswith(DIGEST)
+    assert download(tmp_path, server.url, DIGEST).read_bytes() == CONTENT  # the config is corrected
+    assert len(server.requests) == 1
+    assert files(tmp_path) == WHOLE
+
+
+@pytest.mark.parametrize("remedy", ["another url", "deleted"])
+def test_after_a_rejection_another_archive_can_be_had(tmp_path, server, remedy):
+    server.content = OTHER
+    with pytest.raises(ValueError, match="rejected"):
+        download(tmp_path, server.url, DIGEST)
+    server.content = CONTENT
+    if remedy == "deleted":
+        (tmp_path / "a.tar.gz.rejected").unlink()
+    url = server.url + "?other" * (remedy == "another url")
+    assert download(tmp_path, url, DIGEST).read_bytes() == CONTENT
+    assert files(tmp_path) == WHOLE
+
+
+def test_another_size_that_shows_at_the_end_is_a_rejection_too(tmp_path, server):
+    """A server that tells no size, and says that there is nothing more."""
+    server.faults += [Fault(chunked=True), Fault(), Fault(chunked=True)]
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"{len(CONTENT)} bytes, not {len(CONTENT) + 1} as the config"):
+            download(tmp_path, server.url, size=len(CONTENT) + 1)
+    assert len(server.requests) == 4
+    assert files(tmp_path) == REJECTED | {"log"}
+
+
+# Run again
+
+
+def test_an_archive_that_is_deleted_is_taken_from_what_is_kept(tmp_path, server):
+    download(tmp_path, server.url).unlink()
+    path = download(tmp_path, server.url, size=len(CONTENT))
+    assert path.read_bytes() == CONTENT
+    assert path.samefile(tmp_path / ".a.tar.gz.kept")  # no second copy on the disk
+    path.unlink()
+    download(tmp_path, "http://elsewhere.invalid/", DIGEST)
+    assert len(server.requests) == 1
+    assert files(tmp_path) == WHOLE
+
+
+def test_what_is_kept_serves_no_other_source_or_sum_and_not_when_damaged(tmp_path, server):
+    path = download(tmp_path, server.url)
+    path.unlink()
+    download(tmp_path, server.url + "?other")
+    assert len(server.requests) == 2
+    path.write_bytes(OTHER)  # of both names
+    path.unlink()
+    assert download(tmp_path, server.url + "?other").read_bytes() == CONTENT
+    assert len(server.requests) == 3
+    path.unlink()
+    (tmp_path / "a.tar.gz.sha256").unlink()  # to accept another one
+    server.content, server.validators = OTHER, {"ETag": '"second"'}
+    assert download(tmp_path, server.url + "?other").read_bytes() == OTHER
+
+
+def test_without_hard_links_a_copy_is_kept(tmp_path, server, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(downloads.os, "link", refuse)
+    download(tmp_path, server.url).unlink()
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert len(server.requests) == 1
 
 
 def test_a_later_download_must_be_what_the_first_one_recorded(tmp_path, server):
     download(tmp_path, server.url).unlink()
+    (tmp_path / ".a.tar.gz.kept").unlink()
     server.content, server.validators = OTHER, {"ETag": '"second"'}
     with pytest.raises(ValueError, match=rf"{OTHER_DIGEST}, not {DIGEST} as the record .*a\.tar\.gz\.sha256"):
         download(tmp_path, server.url)
-    assert files(tmp_path) == {"a.tar.gz.sha256", "log"}
+    assert files(tmp_path) == REJECTED | {"a.tar.gz.sha256", "a.tar.gz.source", "log"}
     assert download(tmp_path, server.url, OTHER_DIGEST).read_bytes() == OTHER  # the config outranks it
     assert (tmp_path / "a.tar.gz.sha256").read_text().startswith(OTHER_DIGEST)
 
@@ -117,7 +198,7 @@ def test_cut_ten_times_it_ends_byte_identical(tmp_path, server, waits, seed, val
     ]
     assert {request.get("If-Range") for request in server.requests[1:]} <= {*validators.values(), None}
     assert len(waits) == 10 and max(waits) < 1  # each attempt brought something: no need to wait long
-    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "log"}
+    assert files(tmp_path) == WHOLE
 
 
 def test_a_cut_without_a_promised_length_is_noticed(tmp_path, server):
@@ -316,7 +397,7 @@ def test_a_full_disk_is_no_network_failure(tmp_path, server):
     assert server.requests[-1]["Range"] == "bytes=1000000-"
 
 
-# Proxies, mirrors, local files
+# Proxies
 
 
 def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
@@ -326,31 +407,6 @@ def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
     server.faults.append(Fault(cut=1_000_000))
     assert download(tmp_path, "http://archives.invalid/a.tar.gz").read_bytes() == CONTENT
     assert [request["path"] for request in server.requests] == ["http://archives.invalid/a.tar.gz"] * 2
-
-
-def test_a_local_archive_is_copied_and_checked(tmp_path):
-    original = tmp_path / "stick"
-    original.write_bytes(CONTENT)
-    assert download(tmp_path, original, DIGEST, len(CONTENT)).read_bytes() == CONTENT
-    assert files(tmp_path) == {"a.tar.gz", "a.tar.gz.sha256", "stick", "log"}
-    assert original.read_bytes() == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("sha256", "size", "message"),
-    [("0" * 64, None, f"{DIGEST}, not {'0' * 64}"), (None, 7, f"{len(CONTENT)} bytes, not 7")],
-)
-def test_a_local_archive_that_is_another_is_refused(tmp_path, sha256, size, message):
-    original = tmp_path / "stick"
-    original.write_bytes(CONTENT)
-    with pytest.raises(ValueError, match=message):
-        download(tmp_path, original, sha256, size)
-    assert files(tmp_path) == {"stick", "log"}
-
-
-def test_a_missing_local_archive_is_named(tmp_path):
-    with pytest.raises(ValueError, match="stick: there is no such file"):
-        download(tmp_path, tmp_path / "stick")
 
 
 # Progress

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,10 +172,10 @@ def test_import_refuses_what_is_no_model_folder(tmp_path):
 def hub(tmp_path, monkeypatch):
     """A hub with one model, `someone/tiny`, its weights as .bin only, whose commit is `abc`."""
     model = make_encoder()
-    fetched = SimpleNamespace(model=model, patterns=None, revision=None)
+    fetched = SimpleNamespace(model=model, patterns=None, revision=None, head="abc")
 
     def model_info(self, model_id, revision):
-        assert (model_id, revision) == ("someone/tiny", "v1")
+        assert model_id == "someone/tiny"
         files = [
             "config.json",
             "preprocessor_config.json",
@@ -183,13 +184,14 @@ def hub(tmp_path, monkeypatch):
             "run.py",
         ]
         return SimpleNamespace(
-            sha="abc",
+            sha=revision if revision in ("abc", "def") else fetched.head,
             siblings=[SimpleNamespace(rfilename=name) for name in files],
             card_data=SimpleNamespace(get={"license": "mit"}.get),
         )
 
     def snapshot_download(model_id, revision, allow_patterns, local_dir):
-        fetched.revision, fetched.patterns = revision, allow_patterns
+        fetched.revision, fetched.patterns, fetched.folder = revision, allow_patterns, Path(local_dir)
+        fetched.found = fetched.folder.exists()
         model.config.save_pretrained(local_dir)
         make_feature_extractor().save_pretrained(local_dir)
         torch.save(model.state_dict(), f"{local_dir}/pytorch_model.bin")
@@ -208,6 +210,33 @@ def test_download_fetches_the_commit_and_normalises_the_folder(tmp_path, clips, 
     assert torch.equal(loaded(clips).last_hidden_state, hub.model(clips).last_hidden_state)
     record = json.loads((tmp_path / "out/provenance.json").read_text())
     assert (record["id"], record["revision"], record["licence"]) == ("someone/tiny", "abc", "mit")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".out.commit.json"}
+
+
+def test_a_branch_that_moves_is_downloaded_again_as_it_was(tmp_path, hub):
+    """Snakemake deletes the outputs, provenance.json too, before it runs the rule again."""
+    settings = {"id": "someone/tiny", "revision": "main", "layers": LAYERS}
+    for head, revision, commit in (
+        ("abc", "main", "abc"),
+        ("def", "main", "abc"),
+        ("def", "v2", "def"),
+        ("fed", "v2", "def"),
+    ):
+        hub.head = head
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        sources.download_encoder(tmp_path / "out", settings | {"revision": revision})
+        record = json.loads((tmp_path / "out/provenance.json").read_text())
+        assert (record["revision"], record["settings"]["revision"]) == (commit, revision)
+
+
+def test_what_came_of_a_model_stays_beside_the_output_until_it_is_used(tmp_path, hub):
+    settings = {"id": "someone/tiny", "revision": "v1", "layers": 4}
+    with pytest.raises(ValueError, match=r"3 transformer layers.* kept in .*\.out\.download: delete it"):
+        sources.download_encoder(tmp_path / "out", settings)
+    assert hub.folder == tmp_path / ".out.download/abc" and not hub.found
+    sources.download_encoder(tmp_path / "out", settings | {"layers": LAYERS})
+    assert hub.folder == tmp_path / ".out.download/abc" and hub.found
+    assert not (tmp_path / ".out.download").exists()
 
 
 def test_download_checks_the_layers(tmp_path, hub):

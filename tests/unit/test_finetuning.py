@@ -269,7 +269,7 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tones, tmp_path, name, monkeyp
 def test_a_run_has_one_process(tones, tmp_path):
     with (
         training.claim(tmp_path, "key"),
-        pytest.raises(ValueError, match=rf"another process trains in .*\(process {os.getpid()} on "),
+        pytest.raises(ValueError, match=f"process {os.getpid()} trains in"),
     ):
         train(tones, options={"checkpoint": tmp_path}, max_steps=1)
 

@@ -164,7 +164,7 @@ def test_a_fifth_of_requests_failing_loses_and_repeats_nothing(server, voices, t
 
 @pytest.mark.usefixtures("heard")
 def test_killed_three_times_it_goes_on_where_it_was(server, voices, tmp_path):
-    server.failures = 0.2
+    server.failures = 0.1
     rng = random.Random(0)
     for _ in range(3):
         jobs = start_jobs(server, voices, tmp_path, 2, shards=2)

@@ -101,10 +101,27 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     assert compared["corpus", "test", "files"] == 3 - 4_890
     assert "These differ:" in (workflow.directory / RESULTS / "datasets/summary.md").read_text()
 
+    # Code that is edited fetches nothing again; what was read from the archive stays too.
+    samples = workflow.directory / RESULTS / "corpus/corpus.h5"
+    made = samples.stat().st_mtime_ns
+    adapter = workflow.directory / "workflow/scripts/download_archive.py"
+    adapter.write_text(adapter.read_text().replace("def main", "EDITED = True\n\n\ndef main"))
+    edited = workflow.run(*run)  # with the server gone: a request would fail
+    assert edited.returncode == 0, edited.stderr[-5000:]
+    assert "rule download_archive" in edited.stderr and "Code has changed" in edited.stderr
+    assert archive.read_bytes() == content and samples.stat().st_mtime_ns == made
+
+    # Another source is refused, as it may be another archive, unless the sum says that it is the same.
+    config["corpus"]["speech_commands"]["mirror"] = None
+    workflow.write_config("real.yaml", config)
+    refused = workflow.run(*run, "--dry-run")
+    told = refused.stdout + refused.stderr
+    assert refused.returncode != 0 and f"{archive.name} came from {server.url[:16]}" in told
+    assert hashlib.sha256(content).hexdigest() in told and "elsewhere.invalid" in told
+
     # The archive is there: to write its sum into the config fetches nothing, another sum is refused.
     entry = config["corpus"]["speech_commands"][TRAIN]
     entry["sha256"] = hashlib.sha256(content).hexdigest()
-    config["corpus"]["speech_commands"]["mirror"] = None
     workflow.write_config("real.yaml", config)
     again = workflow.run(*run, "--dry-run")
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -113,6 +130,23 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     refused = workflow.run(*run, "--dry-run")
     told = refused.stdout + refused.stderr
     assert refused.returncode != 0 and "0" * 64 in told and recorded in told and archive.name in told
+
+    # A local archive is read where it is: another one, or a change of it, is noticed.
+    local = archives / f"{TEST}.tar.gz"
+    assert not (workflow.directory / RESOURCES / "speech_commands" / local.name).exists()
+    entry["sha256"] = recorded
+    workflow.write_config("real.yaml", config)
+    local.write_bytes(local.read_bytes() + b"more")
+    changed = workflow.run(*run, "--dry-run")
+    assert "rule ingest_archives" in changed.stdout + changed.stderr
+    config["corpus"]["speech_commands"][TEST] = {"path": str(local), "size": 5}
+    workflow.write_config("real.yaml", config)
+    refused = workflow.run(*run, "--dry-run")
+    assert f"{TEST}.size: 5; {local} has" in refused.stdout + refused.stderr
+    config["corpus"]["speech_commands"][TEST] = {"path": str(local) + ".gone"}
+    workflow.write_config("real.yaml", config)
+    refused = workflow.run(*run, "--dry-run")
+    assert f"{local.name}.gone" in refused.stdout + refused.stderr and "no such file" in refused.stderr
 
 
 def test_a_corpus_without_a_source_is_refused(workflow, config):

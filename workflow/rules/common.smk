@@ -28,17 +28,29 @@ workflow.global_resources.setdefault("maus", config["maus"]["max_requests"])
 
 def get_archives():
     """Source (URL or local file), size and SHA-256 of each archive of Speech Commands, if these are the corpus."""
-    archives = dict(config["corpus"].get("speech_commands", {}))
-    mirror = archives.pop("mirror", None)
+    archives = config["corpus"].get("speech_commands", {})
     return {
         name: {
-            "source": archive["path"]
-            or (f"{mirror.rstrip('/')}/{name}.tar.gz" if mirror else archive["url"]),
+            "source": configuration.archive_source(archives, name),
             "size": archive["size"],
             "sha256": archive["sha256"],
         }
         for name, archive in archives.items()
+        if name != "mirror"
     }
+
+
+def get_sums():
+    """The SHA-256 that the config asks of the archives, for the arguments of ingest_archives."""
+    archives = get_archives()
+    names = {"train_sum": "speech_commands_v0.02", "test_sum": "speech_commands_test_set_v0.02"}
+    return {key: archives[name]["sha256"] for key, name in names.items() if name in archives}
+
+
+def get_downloads():
+    """Wildcard constraint: the archives that come from a URL."""
+    urls = [name for name, archive in get_archives().items() if configuration.is_url(archive["source"])]
+    return "|".join(re.escape(name) for name in urls) or "(?!)"
 
 
 wildcard_constraints:
@@ -56,9 +68,15 @@ def library(*modules):
 
 
 def get_archive(name):
-    """An archive of Speech Commands. A downloaded one is `ancient`: its SHA-256 says that it is still the same."""
+    """An archive of Speech Commands. A downloaded one is `ancient`: its SHA-256 says that it is still the same.
+
+    A local one is read where it is, and a change of it is noticed.
+    """
     if "synthetic" in config["corpus"]:
         return f"<results>/synthetic/{name}.tar.gz"
+    source = get_archives()[name]["source"]
+    if not configuration.is_url(source):
+        return source
     return ancient(f"<resources>/speech_commands/{name}.tar.gz")
 
 

@@ -32,6 +32,9 @@ rule download_archive:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
         "<results>/logs/download_archive/{archive}.log",
+    wildcard_constraints:
+        archive=get_downloads(),
+    retries: 3
     localrule: True
     conda:
         "../../envs/corpus.yaml"
@@ -87,6 +90,9 @@ else:
         resources:
             mem_mb=get_memory("ingest_archives"),
             runtime=get_runtime("ingest_archives"),
+        params:
+            # As a function of the input not tracked either: a sum says what the archive is, it does not change it.
+            settings=lambda wildcards, input: get_sums(),
         script:
             "../scripts/ingest_archives.py"
 

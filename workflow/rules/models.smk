@@ -4,7 +4,7 @@
 
 rule download_model:
     input:
-        code=library("sources", "encoders"),
+        code=ancient(library("sources", "encoders")),  # a model that is there stays, as an archive does
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -14,6 +14,7 @@ rule download_model:
         "<results>/logs/download_model/{model}.log",
     wildcard_constraints:
         model=models_from("hub"),
+    retries: 3
     localrule: True
     conda:
         "../../envs/models.yaml"

@@ -6,7 +6,12 @@ from convexprune import ingestion, provenance
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
     ingestion.ingest_archives(
-        smk.input.train, smk.input.test, smk.output.samples, smk.output.table, smk.output.fingerprint
+        smk.input.train,
+        smk.input.test,
+        smk.output.samples,
+        smk.output.table,
+        smk.output.fingerprint,
+        **smk.params.settings,
     )
 
 

@@ -31,9 +31,11 @@ KINDS = {
 }
 
 
-def check_sum(path: Path) -> None:
-    """Raise ValueError if `path` has not the SHA-256 that was recorded beside it when it was downloaded."""
-    recorded = provenance.read_sum(path)
+def check_sum(path: Path, expected: str | None = None) -> None:
+    """Raise ValueError if `path` has not the SHA-256 `expected` or, without one, that recorded beside it."""
+    if expected and (found := provenance.fingerprint(path)) != expected.lower():
+        raise ValueError(f"{path}: its SHA-256 is {found}, not {expected.lower()} as the config says")
+    recorded = None if expected else provenance.read_sum(path)
     if recorded and (found := provenance.fingerprint(path)) != recorded:
         raise ValueError(
             f"{path}: its SHA-256 is {found}, not {recorded} as {path}.sha256 says since it was downloaded; "
@@ -64,7 +66,8 @@ def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
                 raise ValueError(f"{path}: {LARGEST} bytes and more follow the end of the archive")
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(
-            f"{path} is not a complete tar.gz archive ({error}); delete it and make or download it again"
+            f"{path} is not a complete tar.gz archive ({error}); delete it and its .sha256, and make or "
+            "download it again"
         ) from error
 
 

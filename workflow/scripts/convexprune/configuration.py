@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from convexprune import provenance
+
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
 TYPES = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number"} | {
@@ -230,24 +232,55 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
 
 
+def archive_source(archives: Mapping[str, Any], name: str) -> str | None:
+    """Where an archive of Speech Commands comes from, a file or a URL: its path, the mirror, its url."""
+    if archives[name]["path"]:
+        return archives[name]["path"]
+    mirror = archives.get("mirror")
+    return f"{mirror.rstrip('/')}/{name}.tar.gz" if mirror else archives[name]["url"]
+
+
+def is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
+
+
 def archive_problems(
     path: list[str], archives: Mapping[str, Any], pathvars: Mapping[str, str]
 ) -> Iterator[str]:
+    """What can be told of the archives without reading them: local files, records of what was downloaded."""
     folder = Path(pathvars.get("resources", "resources"), "speech_commands")
     for name, archive in archives.items():
         if name == "mirror":
             continue
-        if not (archive["path"] or archives.get("mirror") or archive["url"]):
+        source = archive_source(archives, name)
+        if not source:
             yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror for both archives"
-        there, record = folder / f"{name}.tar.gz", folder / f"{name}.tar.gz.sha256"
-        if archive["sha256"] and there.exists() and record.exists():
-            recorded = record.read_text().split()[0]
-            if recorded != archive["sha256"].lower():
-                yield line(
-                    [*path, name, "sha256"],
-                    archive["sha256"],
-                    f"{there}, which is there, has {recorded}: correct the one or delete the other",
-                )
+        elif is_url(source):
+            yield from download_problems([*path, name], folder / f"{name}.tar.gz", source, archive["sha256"])
+        elif not Path(source).is_file():
+            yield f"{'.'.join([*path, name])}: {source}: no such file (seen from {os.getcwd()})"
+        elif archive["size"] not in (None, size := Path(source).stat().st_size):
+            yield line([*path, name, "size"], archive["size"], f"{source} has {size} bytes")
+
+
+def download_problems(path: list[str], there: Path, source: str, sha256: str | None) -> Iterator[str]:
+    """Whether the archive `there`, if it was downloaded before, is the one that the config asks for."""
+    recorded, origin = provenance.read_sum(there), provenance.read_source(there)
+    if not (there.exists() and recorded):
+        return
+    if sha256 and recorded != sha256.lower():
+        yield line(
+            [*path, "sha256"],
+            sha256,
+            f"{there}, which is there, has {recorded}: correct the one or delete the other",
+        )
+    elif not sha256 and origin not in (None, source):
+        yield line(
+            path,
+            source,
+            f"{there} came from {origin}: if it is the same archive, write sha256: {recorded} into the "
+            f"config; if not, name another folder (pathvars.resources), or delete it and {there}.sha256",
+        )
 
 
 def model_problems(path: list[str], model: Mapping[str, Any]) -> Iterator[str]:

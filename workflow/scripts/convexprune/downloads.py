@@ -1,4 +1,4 @@
-"""Archives from the web or a local folder: resumed, retried, checked, whole or not at all."""
+"""Archives from the web: resumed, retried, checked, whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import random
-import re
+import shutil
 import ssl
 import time
 import urllib.error
@@ -34,36 +34,106 @@ logger = logging.getLogger(__name__)
 
 
 def fetch_archive(path: Path, source: str, size: int | None, sha256: str | None) -> None:
-    """Bring the archive at `source`, a URL or a local file, to `path`, which appears when it is whole.
+    """Bring the archive at the URL `source` to `path`, which appears when it is whole.
 
     Bytes are kept in `.{name}.part` beside it, also when the process is killed: the next call goes on there.
     The SHA-256 must be `sha256` or, without one, what the first download recorded in `{path}.sha256`.
+    The whole archive stays as `.{name}.kept` too, a second name of the same file: where `path` is deleted
+    (Snakemake does so before it runs a rule again), it is taken from there if it is still the same.
 
     Raises ValueError if the server refuses, or size (bytes) or SHA-256 differ; ConnectionError after many
-    attempts without a new byte. What came is thrown away only if it is wrong.
+    attempts without a new byte. A whole archive that differs is kept as `{path}.rejected`, and not
+    fetched again.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    expected = sha256.lower() if sha256 else provenance.read_sum(path)
+    recorded = provenance.read_sum(path)
+    expected = sha256.lower() if sha256 else recorded
     told_by = "the config" if sha256 else f"the record of an earlier download, {path}.sha256,"
+
+    def examine(file: Path) -> tuple[str, str | None]:
+        """The SHA-256 of `file`, and what is wrong with it."""
+        found, bytes_found = provenance.fingerprint(file), file.stat().st_size
+        if size not in (None, bytes_found):
+            return found, f"{bytes_found} bytes, not {size} as the config says"
+        if expected not in (None, found):
+            return found, f"its SHA-256 is {found}, not {expected} as {told_by} says"
+        return found, None
+
+    kept, rejected = kept_path(path), rejected_path(path)
+    if kept.exists() and recorded and (sha256 or provenance.read_source(path) == source):
+        found, reason = examine(kept)
+        if not reason and found == recorded:
+            link(kept, path)
+            logger.info("%s: taken from %s, SHA-256 %s", path, kept, found)
+            return
+    if rejected.exists() and provenance.read_source(rejected) == source:
+        found, reason = examine(rejected)
+        if reason:
+            raise ValueError(explain_rejection(rejected, source, reason, found))
+        settle(rejected, path, source, found)
+        return
     partial = path.with_name(f".{path.name}.part")
     with open_alone(partial) as file:
-        in_one_go = bring(file, partial, source, size)
-        found = provenance.fingerprint(partial)
-        if expected not in (None, found) and not in_one_go:
-            logger.warning("%s: pieced together its SHA-256 is %s: once more from the start", source, found)
+        in_one_go = download(file, partial, source, size)
+        found, reason = examine(partial)
+        if reason and not in_one_go:
+            logger.warning("%s: pieced together, %s: once more from the start", source, reason)
             begin_anew(file, partial)
-            bring(file, partial, source, size)
-            found = provenance.fingerprint(partial)
-        if expected not in (None, found):
-            discard(partial)
-            raise ValueError(
-                f"{path.name} from {source}: its SHA-256 is {found}, not {expected} as {told_by} says"
-            )
-        provenance.write_sum(path, found)
-        os.replace(partial, path)
+            download(file, partial, source, size)
+            found, reason = examine(partial)
+        if reason:
+            record(rejected, source, found)
+            os.replace(partial, rejected)
+        else:
+            settle(partial, path, source, found)
         state_path(partial).unlink(missing_ok=True)
-    logger.info("%s: %d bytes, SHA-256 %s", path, path.stat().st_size, found)
+    if reason:
+        raise ValueError(explain_rejection(rejected, source, reason, found))
+
+
+def kept_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.kept")
+
+
+def rejected_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.rejected")
+
+
+def record(path: Path, source: str, sha256: str) -> None:
+    """Write down beside `path` what it is and where it came from."""
+    provenance.write_sum(path, sha256)
+    provenance.write_source(path, source)
+
+
+def settle(file: Path, path: Path, source: str, sha256: str) -> None:
+    """Make `file`, found to be right, the archive `path`; what was rejected before is of no use then."""
+    record(path, source, sha256)
+    os.replace(file, kept_path(path))
+    link(kept_path(path), path)
+    rejected = rejected_path(path)
+    for useless in (rejected, Path(f"{rejected}.sha256"), Path(f"{rejected}.source")):
+        useless.unlink(missing_ok=True)
+    logger.info("%s: %d bytes, SHA-256 %s", path, path.stat().st_size, sha256)
+
+
+def link(kept: Path, path: Path) -> None:
+    """Give the file `kept` the name `path` too; copy it where the file system has no hard links."""
+    with provenance.atomic(path) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(kept, temporary)
+        except OSError as error:
+            logger.warning("%s cannot be linked (%s): copied", kept, error)
+            shutil.copyfile(kept, temporary)
+
+
+def explain_rejection(rejected: Path, source: str, reason: str, found: str) -> str:
+    return (
+        f"{source}: {reason}. It is kept as {rejected} and not fetched again: if it is the right archive, "
+        f"write sha256: {found} (and no other size) into the config; if not, delete it to have it fetched "
+        "anew, or correct the url"
+    )
 
 
 @contextmanager
@@ -84,28 +154,6 @@ def open_alone(partial: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def bring(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
-    """Fill `file` from `source`; return whether all of it came in one go. Its size is checked."""
-    fill = download if re.match("https?://", source) else copy
-    in_one_go = fill(file, partial, source, size)
-    found = file.seek(0, os.SEEK_END)
-    if size not in (None, found):
-        discard(partial)
-        raise ValueError(f"{source}: {found} bytes, not {size} as the config says")
-    return in_one_go
-
-
-def copy(file: BinaryIO, partial: Path, source: str, size: int | None) -> bool:
-    """Fill `file` from the local file `source`, in one go."""
-    if not Path(source).is_file():
-        raise ValueError(f"{source}: there is no such file; the config names it as the archive's place")
-    begin_anew(file, partial)
-    with open(source, "rb") as original:
-        while block := original.read(BLOCK):
-            write(file, block)
-    return True
-
-
 def write(file: BinaryIO, block: bytes) -> None:
     """Write all of `block`: without a buffer a single write may be a short one."""
     view = memoryview(block)
@@ -113,11 +161,12 @@ def write(file: BinaryIO, block: bytes) -> None:
         view = view[file.write(view) :]
 
 
-# From the web. Beside `.{name}.part` a small file says of which version of what it is a part.
-
-
 def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
-    """Fill `file` from `url`, in as many attempts as it takes while they bring something new."""
+    """Fill `file` from `url`, in as many attempts as it takes while they bring something new.
+
+    Beside `partial`, the name of `file`, a small file says of which version of what it is a part. Returns
+    whether all of it came in one go.
+    """
     furthest, failures = file.seek(0, os.SEEK_END) if read_state(partial, url) else 0, 0
     while True:
         try:
@@ -279,8 +328,3 @@ def begin_anew(file: BinaryIO, partial: Path) -> None:
     state_path(partial).unlink(missing_ok=True)
     file.seek(0)
     file.truncate()
-
-
-def discard(partial: Path) -> None:
-    partial.unlink(missing_ok=True)
-    state_path(partial).unlink(missing_ok=True)

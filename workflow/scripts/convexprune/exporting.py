@@ -208,7 +208,7 @@ def export_pruned(
     if Path(source).is_dir():
         given = nullcontext((Path(source), read_origin(Path(source))))
     elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
-        given = sources.downloaded(source, revision)
+        given = sources.downloaded(source, revision, output.with_name(f".{output.name}.download"))
     else:
         raise ValueError(f"{source} is neither a folder nor an id of the Hugging Face hub")
     with given as (folder, origin):

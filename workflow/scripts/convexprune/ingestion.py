@@ -110,13 +110,21 @@ def read_wav(content: bytes) -> tuple[np.ndarray, str | None]:
 
 
 def ingest_archives(
-    train: Path, test: Path, samples_path: Path, table_path: Path, fingerprint_path: Path
+    train: Path,
+    test: Path,
+    samples_path: Path,
+    table_path: Path,
+    fingerprint_path: Path,
+    *,
+    train_sum: str | None = None,
+    test_sum: str | None = None,
 ) -> None:
     """Read the two archives of Speech Commands v0.02, each in one pass, into a corpus.
 
     Validation: the files that `validation_list.txt` names. Train: the files of the same archive that neither
     it nor `testing_list.txt` names. Test: the test archive, `_silence_` included. `_background_noise_` is
-    left out. The lists may stand anywhere in the archive. A file in both lists is for validation, and one of
+    left out. The lists may stand anywhere in the archive. `train_sum` and `test_sum`, where they are known,
+    are the SHA-256 that the archives must have. A file in both lists is for validation, and one of
     the test archive that the lists leave in the other is for test only; both are told in the log.
 
     Raises ValueError for an archive that is damaged, not the one that was downloaded, or not to be trusted
@@ -124,9 +132,9 @@ def ingest_archives(
     that are missing or do not fit the recordings.
     """
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
-        lists, bad = add_archive(writer, train, "train")
+        lists, bad = add_archive(writer, train, "train", train_sum)
         rows, writer.rows = writer.rows, []
-        bad += add_archive(writer, test, "test")[1]
+        bad += add_archive(writer, test, "test", test_sum)[1]
         if bad:
             raise ValueError(f"{len(bad)} recordings are bad, so there is no corpus:\n" + "\n".join(bad))
         if not writer.rows:
@@ -144,9 +152,11 @@ def ingest_archives(
         writer.rows = [row for row in rows if row["path"] not in tested] + writer.rows
 
 
-def add_archive(writer: CorpusWriter, archive: Path, split: str) -> tuple[dict[str, set[str]], list[str]]:
+def add_archive(
+    writer: CorpusWriter, archive: Path, split: str, sha256: str | None
+) -> tuple[dict[str, set[str]], list[str]]:
     """Add the recordings of an archive; return its lists of names, and what is wrong with bad recordings."""
-    check_sum(archive)
+    check_sum(archive, sha256)
     lists, bad = {}, []
     for name, content in read_members(archive):
         if name in LISTS:

@@ -12,9 +12,9 @@ A failure is one of three:
 - permanent, of this recording: a message of the service that names a fault of the input, another HTTP 4xx,
   or a failure that did not pass in `tries` tries of each of MAX_RUNS runs. It is recorded with its reason
   and not tried again.
-- of the service or the way it is called: HTTP 3xx, 401, 403, 404, 405 and 410, any 4xx of the load indicator,
-  many recordings in a row without an alignment, or a day without an answer. It ends the job; what was aligned
-  is kept, and the tries that led there are not held against the recordings.
+- of the service or the way it is called: HTTP 3xx, 401, 403, 404, 405 and 410, other 4xx of the load
+  indicator, many recordings in a row without an alignment, or a day without an answer. It ends the job; what
+  was aligned is kept, and the tries that led there are not held against the recordings.
 """
 
 from __future__ import annotations

@@ -202,6 +202,18 @@ def write_sum(path: str | os.PathLike[str], sha256: str) -> None:
         temporary.write_text(f"{sha256}  {Path(path).name}\n")
 
 
+def read_source(path: str | os.PathLike[str]) -> str | None:
+    """Where `path` came from, as `{path}.source` records it; None if there is no such record."""
+    record = Path(f"{path}.source")
+    return record.read_text().strip() if record.exists() else None
+
+
+def write_source(path: str | os.PathLike[str], source: str) -> None:
+    """Record in `{path}.source` where `path` came from."""
+    with atomic(f"{path}.source") as temporary:
+        temporary.write_text(f"{source}\n")
+
+
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions of Python, this package and `packages`, for the record of a result."""
     from convexprune import __version__

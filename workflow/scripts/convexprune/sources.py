@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from convexprune import provenance
 from convexprune.encoders import check_layers, load_encoder, save_encoder
 
 
@@ -42,36 +44,38 @@ def read_licence(folder: Path) -> str | None:
 
 
 @contextmanager
-def downloaded(model_id: str, revision: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A temporary folder with a model of the Hugging Face hub, and its origin: source, id, revision, licence.
+def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A folder with a model of the Hugging Face hub, and its origin: source, id, revision, licence.
 
-    Fetches the two configuration files and the weights, in safetensors where there are any, nothing else.
-    Raises ValueError in one line that names the model where the hub cannot be reached or does not have it.
+    Fetches the two configuration files and the weights, in safetensors where there are any, nothing else. The
+    folder is in `store`, which is deleted after use; what a download that failed or was killed left there is
+    gone on with, if it is of the same commit. Raises ValueError in one line that names the model where the
+    hub cannot be reached or does not have it.
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            info = HfApi().model_info(model_id, revision=revision)
-            weights = choose_weights({file.rfilename for file in info.siblings})
-            snapshot_download(
-                model_id,
-                revision=info.sha,
-                allow_patterns=["config.json", "preprocessor_config.json", *weights],
-                local_dir=temporary,
-            )
-        except Exception as error:  # the client passes on its HTTP library's errors, of many types
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ValueError(
-                f"cannot download model {model_id} at revision {revision}: {reason}. Without access to the "
-                f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give that folder "
-                "(in the config, source: path and path: FOLDER)"
-            ) from error
-        licence = info.card_data.get("license") if info.card_data else None
-        yield (
-            Path(temporary),
-            {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence},
+    try:
+        info = HfApi().model_info(model_id, revision=revision)
+        weights = choose_weights({file.rfilename for file in info.siblings})
+        snapshot_download(
+            model_id,
+            revision=info.sha,
+            allow_patterns=["config.json", "preprocessor_config.json", *weights],
+            local_dir=store / info.sha,
         )
+    except Exception as error:  # the client passes on its HTTP library's errors, of many types
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"cannot download model {model_id} at revision {revision}: {reason}. Without access to the "
+            f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give that folder "
+            "(in the config, source: path and path: FOLDER)"
+        ) from error
+    licence = info.card_data.get("license") if info.card_data else None
+    try:
+        yield store / info.sha, {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence}
+    except ValueError as error:
+        raise ValueError(f"{error}; what came is kept in {store}: delete it to fetch it again") from error
+    shutil.rmtree(store)
 
 
 def choose_weights(names: set[str]) -> list[str]:
@@ -88,10 +92,17 @@ def choose_weights(names: set[str]) -> list[str]:
 def download_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
     """Download `settings["id"]` at `settings["revision"]` from the Hugging Face hub to an encoder folder.
 
-    The commit that came is recorded in provenance.json. Raises ValueError where there is no such model of
-    `settings["layers"]` layers, or no hub.
+    The commit that came is recorded in provenance.json, and in `.{name}.commit.json` beside the folder, which
+    outlives it: the same id and revision, a branch perhaps, later means the same commit. Raises ValueError
+    where there is no such model of `settings["layers"]` layers, or no hub.
     """
-    with downloaded(settings["id"], settings["revision"]) as (temporary, origin):
-        model, feature_extractor = load_encoder(temporary)
-    check_layers(model, settings["layers"], settings["id"])
-    save_encoder(folder, model, feature_extractor, {**origin, "settings": settings})
+    folder = Path(folder)
+    asked = {key: settings[key] for key in ("id", "revision")}
+    record = folder.with_name(f".{folder.name}.commit.json")
+    known = json.loads(record.read_text()) if record.exists() else {}
+    commit = known["commit"] if known.items() >= asked.items() else asked["revision"]
+    with downloaded(asked["id"], commit, folder.with_name(f".{folder.name}.download")) as (fetched, origin):
+        model, feature_extractor = load_encoder(fetched)
+        check_layers(model, settings["layers"], settings["id"])
+        save_encoder(folder, model, feature_extractor, {**origin, "settings": settings})
+        provenance.write_json(record, asked | {"commit": origin["revision"]})

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator
@@ -237,10 +236,10 @@ def claim(folder: Path, key: str) -> Iterator[None]:
         except BlockingIOError as error:
             lock.seek(0)
             raise ValueError(
-                f"another process trains in {folder} ({lock.read()}): stop it, or wait until it has ended"
+                f"{lock.read().strip() or 'another process'} trains in {folder}: stop it, or wait for its end"
             ) from error
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.write(f"process {os.getpid()}\n")
         lock.flush()
         record = folder / "run.json"
         content = json.dumps({"key": key})
