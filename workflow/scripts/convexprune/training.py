@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,10 +211,13 @@ def find_checkpoint(folder: Path) -> Path | None:
         try:
             state = read_state(path)  # what the Trainer writes last
             for name in ("optimizer.pt", "scheduler.pt"):
-                torch.load(path / name, map_location="cpu", weights_only=True)
+                if zipfile.ZipFile(path / name).testzip():  # torch does not compare check sums
+                    raise ValueError(f"{name} is damaged")
             if not (Path(state.best_model_checkpoint) / "model.safetensors").exists():
                 raise FileNotFoundError(state.best_model_checkpoint)
-        except Exception as error:  # whatever torch, json and the disk may raise
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            if isinstance(error, PermissionError):
+                raise
             log.warning("%s cannot be resumed from (%s: %s)", path, type(error).__name__, error)
             shutil.rmtree(path)
         else:
