@@ -49,7 +49,7 @@ summary: .venv/installed
 	@$(BIN)/python -m convexprune summary $(RESULTS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --ignore tests/cluster
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster
 
 # A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
 test-cluster: .venv/installed
