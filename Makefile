@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 
-.PHONY: install demo report resume estimate summary test test-cluster lint docs format lock clean
+.PHONY: install demo report resume estimate summary test test-docs test-cluster lint docs format lock clean
 
 install: .venv/installed
 
@@ -49,7 +49,11 @@ summary: .venv/installed
 	@$(BIN)/python -m convexprune summary $(RESULTS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py
+
+# The commands of the documentation, as they are written.
+test-docs: .venv/installed
+	$(BIN)/python -m pytest tests/workflow/test_docs.py
 
 # A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
 test-cluster: .venv/installed
