@@ -27,7 +27,7 @@ rule synthesise_archives:
 
 rule download_archive:
     input:
-        code=ancient(library("downloads")),  # an archive that is there stays, however it would be fetched now
+        code=ancient(library("downloads", "retries")),  # an archive that is there stays, however it would be fetched now
     output:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from convexprune import provenance
+
 ANSWERS = "answers"  # what the aligner said
 FAILURES = "failures"  # why it gave none
 REQUESTS = "requests"  # what a request under way needs to go on after an interruption
@@ -106,8 +108,4 @@ def write_durably(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    provenance.sync(path.parent)

@@ -48,6 +48,11 @@ def name_device(device: str) -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def name_machine() -> str:
+    """The machine of a measurement: its name, kind of CPU and number of CPUs."""
+    return f"{platform.node()} ({name_device('cpu')}, {os.cpu_count()} CPUs)"
+
+
 def claim_one(names: list[str]) -> str:
     """The first of `names` that no other process has claimed, or the first if all are."""
     for name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import errno
 import fcntl
 import http.client
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convexprune import __version__, provenance
+from convexprune.retries import parse_retry_after
 
 ATTEMPTS = 20  # in a row that bring nothing new; with the waits between them about an hour
 LONGEST_WAIT = 300  # seconds
@@ -299,16 +299,6 @@ def wait_before(failures: int, error: Exception) -> float:
     wait = min(2.0 ** (failures - 1), LONGEST_WAIT) * random.uniform(0.75, 1.25)
     asked = getattr(error, "headers", None) and error.headers.get("Retry-After")
     return max(wait, min(parse_retry_after(asked), LONGEST_RETRY_AFTER)) if asked else wait
-
-
-def parse_retry_after(value: str) -> float:
-    """Seconds, from either form of the header: a number, or a date. 0 if it is neither."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(email.utils.parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return 0.0
 
 
 def state_path(partial: Path) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
 import re
 import shutil
 import warnings
@@ -110,7 +109,7 @@ def time_onnx(
     """Seconds of a forward pass on 1 s of random audio on the CPU, by ONNX Runtime and PyTorch in turn."""
     import torch
 
-    noise = np.random.default_rng(0).standard_normal((1, timing.SAMPLES), np.float32)
+    noise = np.random.default_rng(0).standard_normal((1, corpus.CLIP_SAMPLES), np.float32)
     [(name, values)] = encoders.prepare(feature_extractor, noise).items()
     inputs = {name: values.numpy()}
     started = timing.read_clocks()
@@ -127,7 +126,7 @@ def time_onnx(
         "latency": timing.summarise(by_onnx),
         "torch_latency": timing.summarise(by_torch),
         "runs": runs,
-        "machine": f"{platform.node()} ({devices.name_device('cpu')}, {os.cpu_count()} CPUs)",
+        "machine": devices.name_machine(),
         "other_load": others,
         "disturbed": None if others is None else others > timing.DISTURBED,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,7 +140,7 @@ def time_inference(
         "runs": settings["runs"],
         "threads": settings["threads"],
         "device": devices.name_device(device),
-        "machine": f"{platform.node()} ({devices.name_device('cpu')}, {os.cpu_count()} CPUs)",
+        "machine": devices.name_machine(),
         "other_load": others,
         "disturbed": disturbed,
         "full": summarise(full_seconds),
