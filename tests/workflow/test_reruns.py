@@ -120,8 +120,12 @@ def rewritten(*names: str):
     return change
 
 
-def deleted(name: str):
-    return lambda folder, config: (folder / name).unlink()
+def deleted(*names: str):
+    def change(folder, config):
+        for name in names:
+            (folder / name).unlink()
+
+    return change
 
 
 def moved_archive(folder, config):
@@ -298,6 +302,15 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         "",
     ),
+    "a file between deleted with all that was made of it, such as an embeddings file, its scores and "
+    "`convexity.csv`": (
+        deleted(
+            f"{RESULTS}/embeddings/{H}/words/phonemes.h5",
+            f"{RESULTS}/convexity/{H}/words/phonemes.csv",
+            f"{RESULTS}/convexity.csv",
+        ),
+        scored(f"{H}/words/phonemes"),
+    ),
     "a file between truncated or edited, such as an embeddings file": (
         content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
         f"score_convexity:{H}/words/phonemes {CONVEXITY}",
@@ -307,6 +320,7 @@ PLANNED = {
 # Figure 2 does not read the plan, but a table whose inputs are not known before it: Snakemake draws it again.
 RULED = f"{PLAN} {STUDIES} draw_figure2"
 RUN = {
+    "a recording that a table names": (appended("a.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
     "`plan.tolerance`, if the plan then picks other layers": (
         key("plan/tolerance", 0.5),
@@ -359,11 +373,15 @@ def given(workflow, pool):
 
 @pytest.fixture(scope="module")
 def ruled(given, pool, tmp_path_factory):
-    """The same with the layers of one model left to the plan."""
+    """The same with the layers of one model left to the plan, and the user's table as the corpus."""
     folder = tmp_path_factory.mktemp("ruled") / "copy"
     shutil.copytree(given[0], folder)
     config = copy.deepcopy(given[1])
     del config["models"][H]["keep"]
+    config["corpus"] = {"table": {"csv": "words.csv"}}
+    (folder / "words.csv").write_text("path,word,speaker\na.wav,yes,ann\nb.wav,no,bob\n")
+    for name in ("a.wav", "b.wav"):
+        (folder / name).write_text(name)
     (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pool.submit(run, folder, "--touch", "--cores", "1", "--configfile", "ruled.yaml").result()
     return folder, config
