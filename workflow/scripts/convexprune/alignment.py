@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from convexprune import provenance
 from convexprune.answers import ANSWERS, FAILURES, REQUESTS, Answers
 from convexprune.corpus import (
     ITEM_COLUMNS,
@@ -227,12 +228,13 @@ def _align_recording(task: tuple[Path, int, int, str]) -> list[Segment] | str:
 
 @contextmanager
 def _workers(processes: int) -> Iterator[Any]:
-    """A `map` over so many processes; with one, over this one, so that none outlives it when it is killed."""
+    """A `map` over so many processes; with one, over this one."""
     if processes == 1:
         yield map
         return
     # Forked: a spawned process would import the main module, which under Snakemake is the running script.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, provenance.end_with_parent) as pool:
         yield lambda function, tasks: pool.map(function, tasks, chunksize=16)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from convexprune import provenance
+from convexprune import hdf5, provenance
 
 SAMPLING_RATE = 16_000
 CLIP_SAMPLES = 16_000  # what a model is given: one second
@@ -36,8 +36,11 @@ logger = logging.getLogger(__name__)
 class CorpusWriter:
     """Appends recordings to the open HDF5 file of a new corpus and collects their rows."""
 
-    def __init__(self, file: h5py.File) -> None:
-        self.samples = file.create_dataset("samples", (0,), "<i2", maxshape=(None,), chunks=(CHUNK_SAMPLES,))
+    def __init__(self, file: hdf5.NewFile) -> None:
+        self.file = file
+        self.samples = file.create_dataset(
+            "samples", (0,), "<i2", maxshape=(None,), chunks=(CHUNK_SAMPLES,), **hdf5.SUMS
+        )
         self.samples.attrs["sampling_rate"] = SAMPLING_RATE
         self.digest = hashlib.sha256()
         self.rows: list[dict] = []
@@ -63,24 +66,24 @@ class CorpusWriter:
         self.digest.update(samples.astype("<i2", copy=False))
         self.samples.resize((self.end,))
         self.samples[self.end - len(samples) :] = samples
+        self.file.check()
 
 
 @contextmanager
 def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -> Iterator[CorpusWriter]:
-    """Write a corpus: its HDF5 file, its table, and a SHA-256 over the samples and the table.
+    """Write a corpus: its HDF5 file, its table, and a SHA-256 over the samples and the table, the fingerprint.
 
-    The files appear only when the block ends without an error. A recording that was added but whose row was
+    The HDF5 file carries it too. The files appear only when the block ends without an error. A recording that was added but whose row was
     taken out again remains in the HDF5 file, unused.
     """
-    with provenance.atomic(samples_path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            writer = CorpusWriter(file)
-            yield writer
-            writer.flush()
-            writer.samples.attrs["complete"] = True
+    with hdf5.create(samples_path) as file:
+        writer = CorpusWriter(file)
+        yield writer
+        writer.flush()
         table = pd.DataFrame(writer.rows, columns=COLUMNS)
         provenance.write_csv(table_path, table)
-    writer.digest.update(Path(table_path).read_bytes())
+        writer.digest.update(Path(table_path).read_bytes())
+        file.attrs["fingerprint"] = writer.digest.hexdigest()
     with provenance.atomic(fingerprint_path) as temporary:
         temporary.write_text(f"{writer.digest.hexdigest()}\n")
     logger.info(
@@ -130,17 +133,14 @@ def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
 
 @contextmanager
 def open_samples(path: Path) -> Iterator[h5py.Dataset]:
-    """The samples of a finished corpus, open for reading.
-
-    Without HDF5's file locks, which fail on some network file systems: nobody writes to it any more.
-    """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and run again") from error
-    with file:
-        if "samples" not in file or not file["samples"].attrs.get("complete", False):
-            raise ValueError(f"{path} is incomplete; delete it and run again")
+    """The samples of a finished corpus, open for reading. Raises ValueError for a damaged file (`hdf5.read`)."""
+    with hdf5.read(path, "samples") as file:
         yield file["samples"]
+
+
+def check_samples(path: Path, fingerprint_path: Path) -> None:
+    """Raise ValueError unless the HDF5 file `path` is of the corpus with that fingerprint."""
+    with hdf5.read(path, "samples") as file:
+        found = file.attrs.get("fingerprint")
+    if found != Path(fingerprint_path).read_text().strip():
+        raise ValueError(f"{path} is of another corpus than {fingerprint_path}; delete it and run again")

@@ -172,7 +172,7 @@ def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
         try:
             return receive(file, partial, url, size)
         except (OSError, http.client.HTTPException) as error:
-            if reason := why_not_retry(error):
+            if reason := why_not_retry(error, partial):
                 raise ValueError(f"{url}: {error}; {reason}") from error
             reached = file.seek(0, os.SEEK_END)
             failures = 0 if reached > furthest else failures + 1
@@ -280,8 +280,8 @@ def find_validator(response) -> str | None:
     return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def why_not_retry(error: Exception) -> str | None:
-    """The remedy, if it is of no use to try again after `error`."""
+def why_not_retry(error: Exception, partial: Path) -> str | None:
+    """The remedy, if it is of no use to try again after `error`; `partial` holds what came."""
     status = getattr(error, "code", None)
     if status is not None and status < 500 and status not in (408, 416, 425, 429):
         return "check the archive's url or the mirror in the config"
@@ -290,7 +290,7 @@ def why_not_retry(error: Exception) -> str | None:
     if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
         return "the server's certificate is not trusted here"
     if getattr(error, "errno", None) in NO_USE_TO_RETRY:
-        return "what came is kept: run again when the disk can take the rest"
+        return f"what came is kept in {partial}: run again when its disk can take the rest"
     return None
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -242,10 +241,10 @@ def save_folder(
     folder.mkdir(parents=True, exist_ok=True)
     alone = type(model).__name__ == "WhisperEncoder"
     weights = {f"encoder.{name}": values for name, values in model.state_dict().items()} if alone else None
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    with provenance.scratch_folder(folder) as temporary:
         model.save_pretrained(temporary, state_dict=weights, max_shard_size="100GB")
         feature_extractor.save_pretrained(temporary)
-        for file in Path(temporary).iterdir():
+        for file in temporary.iterdir():
             os.replace(file, folder / file.name)
 
 

@@ -57,12 +57,15 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
     try:
         info = HfApi().model_info(model_id, revision=revision)
         weights = choose_weights({file.rfilename for file in info.siblings})
-        snapshot_download(
-            model_id,
-            revision=info.sha,
-            allow_patterns=["config.json", "preprocessor_config.json", *weights],
-            local_dir=store / info.sha,
-        )
+        with provenance.naming_full_disk(store):
+            snapshot_download(
+                model_id,
+                revision=info.sha,
+                allow_patterns=["config.json", "preprocessor_config.json", *weights],
+                local_dir=store / info.sha,
+            )
+    except provenance.DiskFullError:
+        raise
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(

@@ -231,10 +231,10 @@ def claim(folder: Path, key: str) -> Iterator[None]:
     """Hold the checkpoint folder of a run as its only process; checkpoints of another run are removed.
 
     `key` is a digest of everything that determines the run's result. Raises ValueError if another process
-    holds the folder.
+    holds the folder, and DiskFullError if the disk cannot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+") as lock:
+    with provenance.naming_full_disk(folder), open(folder / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
