@@ -40,5 +40,15 @@ rule all:
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
 
 
+# Before any job starts, but not in a dry run, which shows the whole plan.
+onstart:
+    check_results_folder()
+    check_terms_of_maus()
+
+
 onsuccess:
     print_outcome()
+
+
+onerror:
+    print_advice()

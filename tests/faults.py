@@ -1,10 +1,11 @@
 """Kill a run of the workflow at random moments, let `make resume` go on, and compare with undisturbed runs.
 
-    python tests/faults.py --kills 21 --seed 0
+    python tests/faults.py --kills 21 --rounds 1 --seed 0
 
-Two undisturbed runs, with two cores and with one, must agree: a run is determined by its config. Then come rounds
-of some kills each, of Snakemake, of a job, or of both (kill -9). Each kill is followed by `make resume`, and each
-round must end with the same files, timings apart, and none of those that a run needs only while it is under way.
+Two undisturbed runs, with two cores and with one, must agree: a run is determined by its config. Then come
+rounds, each a run from the start with its share of the kills (kill -9), of Snakemake, of a job, or of both. Each
+kill is followed by `make resume`, and each round must end with the same files, timings apart, and without those
+that a run needs only while it is under way.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ IN_WORK = ("locks", "incomplete", "scripts", "shadow")  # in .snakemake, while i
 # Scripts of the heavy rules, in the order in which a run comes to them.
 HEAVY = ["synthesise_archives", "ingest_archives", "align_shard", "pretrain_model", "cache_features", "embed"]
 HEAVY += ["score_convexity", "probe_layers", "count_costs", "finetune", "time_inference", "export_model"]
-A_ROUND = 7  # kills
 PATIENCE = 30  # seconds to wait for a job of the script that is to be killed
 # Columns and keys that a clock decides, and what shows them to people.
 TIMED = re.compile(
@@ -48,7 +48,7 @@ SHOWN = re.compile(
 
 
 def prepare(folder: Path) -> None:
-    """A copy of the workflow with a config smaller than that of the tests, but with jobs of all heavy rules."""
+    """A copy of the workflow, and a config smaller than that of the tests but with jobs of all heavy rules."""
     for name in ("Snakefile", "Makefile", "config.yaml", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     for name in ("workflow", "envs"):
@@ -92,12 +92,17 @@ def processes(folder: Path) -> dict[int, str]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_text().split("\0")
-            if os.readlink(entry / "cwd") != str(folder) or (entry / "stat").read_text().rsplit(") ")[1][0] == "Z":
+            if (
+                os.readlink(entry / "cwd") != str(folder)
+                or (entry / "stat").read_text().rsplit(") ")[1][0] == "Z"
+            ):
                 continue
         except OSError:  # it ended
             continue
         if "python" in words[0]:
-            scripts = [match[1] for word in words if (match := re.search(r"scripts/tmp\w+\.(\w+)\.py$", word))]
+            scripts = [
+                match[1] for word in words if (match := re.search(r"scripts/tmp\w+\.(\w+)\.py$", word))
+            ]
             if scripts or any(word.endswith("bin/snakemake") for word in words):
                 found[int(entry.name)] = scripts[0] if scripts else "Snakemake"
     return found
@@ -112,7 +117,7 @@ def kill(pids: list[int]) -> None:
 
 
 def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Random) -> str | None:
-    """Kill Snakemake, a job or both when a job of `script` runs, or what does; say what, None if all ended."""
+    """Kill Snakemake, a job or both while a job of `script` runs, or what else does. Says what, if anything."""
     deadline = time.monotonic() + PATIENCE
     while not (running := {pid: name for pid, name in processes(folder).items() if name == script}):
         if run.poll() is not None:
@@ -131,7 +136,7 @@ def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Rando
     kill(victims)
     run.wait(600)
     names = " and ".join(found[pid] for pid in victims)
-    left = [pid for pid in processes(folder)]
+    left = list(processes(folder))
     if left and rng.random() < 0.5:
         kill(left)
         names += f", then {len(left)} jobs that it left"
@@ -143,6 +148,30 @@ def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Rando
     while processes(folder):
         time.sleep(0.1)
     return names
+
+
+def disturb(folder: Path, scripts: list[str], rng: random.Random) -> list[str]:
+    """A run that is killed once at each of the scripts, if it comes to it, and resumed each time."""
+    run, made = snakemake(folder, 2), []
+    for script in sorted(scripts, key=HEAVY.index):
+        if not (killed := kill_one(run, folder, script, rng)):
+            break
+        made.append(killed)
+        print(f"kill {len(made)}, waiting for {script}: {killed}", flush=True)
+        run = resume(folder)
+    finish(run, folder)
+    return made
+
+
+def choose(kills: int, rng: random.Random) -> list[str]:
+    """A script for each kill: all in turn, in random order."""
+    return [script for _ in range(-(-kills // len(HEAVY))) for script in rng.sample(HEAVY, len(HEAVY))][
+        :kills
+    ]
+
+
+def split(items: list, parts: int) -> list[list]:
+    return [items[part::parts] for part in range(parts)]
 
 
 # What a run left
@@ -192,12 +221,13 @@ def compare(folder: Path, expected: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true", help="leave the folders of the runs")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     scratch = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
-    failures, made, scripts = [], 0, []
+    failures, made = [], 0
     for cores in (2, 1):
         folder = scratch / f"cores-{cores}"
         folder.mkdir()
@@ -210,25 +240,15 @@ def main() -> None:
     differ = compare(scratch / "cores-1", undisturbed)
     print(f"one core against two: {compared} files compared, {len(differ)} differ", flush=True)
     failures += differ
-    while made < options.kills:
+    for share in split(choose(options.kills, rng), options.rounds):
         folder = scratch / f"from-kill-{made + 1}"
         folder.mkdir()
         prepare(folder)
-        run = snakemake(folder, 2)
-        if len(scripts) < A_ROUND:
-            scripts += rng.sample(HEAVY, len(HEAVY))
-        chosen, scripts = scripts[:A_ROUND], scripts[A_ROUND:]
-        first = made
-        for script in sorted(chosen, key=HEAVY.index):
-            if made == options.kills or not (killed := kill_one(run, folder, script, rng)):
-                break
-            made += 1
-            print(f"kill {made}: {killed}", flush=True)
-            run = resume(folder)
-        finish(run, folder)
+        killed = disturb(folder, share, rng)
+        made += len(killed)
         differ = compare(folder, undisturbed)
         failures += differ
-        print(f"after kills {first + 1} to {made}: {len(differ)} files differ or are left", flush=True)
+        print(f"after {len(killed)} kills: {len(differ)} files differ or are left", flush=True)
         print(*differ, sep="\n", flush=True)
     print(f"{made} kills made, {'all survived' if not failures else 'not all survived'}")
     if not options.keep:

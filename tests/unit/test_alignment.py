@@ -301,9 +301,7 @@ def test_words_that_are_not_in_the_dictionary_are_all_named(tmp_path, voices):
     table.loc[table["path"] == "3.wav", "word"] = "qwertz"
     table.loc[table["path"] == "4.wav", "word"] = "xyzzy"
     table.to_csv(tmp_path / "c.csv", index=False)
-    files = SimpleNamespace(
-        samples=voices.samples, table=tmp_path / "c.csv", fingerprint=voices.fingerprint
-    )
+    files = SimpleNamespace(samples=voices.samples, table=tmp_path / "c.csv", fingerprint=voices.fingerprint)
     with pytest.raises(ValueError, match="alignment: qwertz, xyzzy: not in the aligner's dictionary"):
         align(tmp_path, files)
 

@@ -107,10 +107,15 @@ def test_a_corpus_of_another_run_is_named(copy):
 
 def test_embeddings_of_another_dataset_are_named(copy, tones):
     path = copy("embeddings")
-    origin = {"dataset": "words", "fingerprint": provenance.fingerprint(tones / "corpus.sha256", tones / "words.csv")}
+    origin = {
+        "dataset": "words",
+        "fingerprint": provenance.fingerprint(tones / "corpus.sha256", tones / "words.csv"),
+    }
     embeddings.check_origin(path, origin)
     for other in ({"dataset": "speakers"}, {"fingerprint": "f00d"}):
-        with pytest.raises(ValueError, match=rf"{path} holds other embeddings .*{next(iter(other))} is .*delete it"):
+        with pytest.raises(
+            ValueError, match=rf"{path} holds other embeddings .*{next(iter(other))} is .*delete it"
+        ):
             embeddings.check_origin(path, origin | other)
 
 

@@ -309,7 +309,9 @@ def test_a_layer_the_file_does_not_have_is_refused(tmp_path, layer):
 @pytest.mark.parametrize("damage", [{"complete": False}, {"labels": 4}])
 def test_an_unfinished_file_is_named(tmp_path, damage):
     write_file(tmp_path / "e.h5", **damage)
-    with pytest.raises(ValueError, match=r"e\.h5 (is not complete|has other labels than items); .* delete it"):
+    with pytest.raises(
+        ValueError, match=r"e\.h5 (is not complete|has other labels than items); .* delete it"
+    ):
         embeddings.count_layers(tmp_path / "e.h5")
 
 

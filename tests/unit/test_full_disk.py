@@ -1,4 +1,4 @@
-"""A disk that is full while something is written: an error that says so, no half file, and a next try that works."""
+"""A disk that is full while something is written: an error that says so, no half file, a next try that works."""
 
 import shutil
 import subprocess
@@ -176,3 +176,34 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(disk, tones, kind)
     disk.empty()
     write(folder, tones)
     assert contents(folder) == whole
+
+
+def test_a_hub_download_names_the_full_disk_and_not_the_network(tmp_path, monkeypatch):
+    file = SimpleNamespace(rfilename="model.safetensors")
+    info = SimpleNamespace(siblings=[file], sha="abc", card_data=None)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *args, **options: info)
+
+    def fail(*args, **options):
+        raise RuntimeError("Data processing error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with (
+        pytest.raises(provenance.DiskFullError) as caught,
+        sources.downloaded("a/b", "main", tmp_path / "store"),
+    ):
+        pass
+    assert caught.value.filename == str(tmp_path / "store")
+
+
+def test_the_last_line_says_what_to_do_where_the_log_does_not_fit_either(disk, root):
+    code = (
+        f"import sys; sys.path.insert(0, {str(root / 'workflow/scripts')!r})\n"
+        "from convexprune import provenance\n"
+        "provenance.start_log('job.log')\n"
+        "provenance.write_json('metrics.json', [*range(3000)])\n"
+    )
+    disk.leave(0)
+    result = subprocess.run([sys.executable, "-c", code], cwd=disk.folder, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr and "Logging error" not in result.stderr
+    assert "What to do: the disk is full: free space for metrics.json" in result.stderr.splitlines()[-1]

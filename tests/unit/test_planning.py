@@ -87,7 +87,9 @@ def test_from_embeddings_to_plan(tmp_path):
         file["hidden_states"] = layers
         file["labels"] = labels.astype(object)
         origin = {"model": "tiny", "state": "pretrained", "dataset": "words"}
-        file.attrs.update(origin | {"complete": True, "fingerprint": provenance.fingerprint(*inputs.values())})
+        file.attrs.update(
+            origin | {"complete": True, "fingerprint": provenance.fingerprint(*inputs.values())}
+        )
 
     log = [str(tmp_path / "log")]
     scored = SimpleNamespace(
@@ -98,7 +100,11 @@ def test_from_embeddings_to_plan(tmp_path):
         threads=1,
         log=log,
     )
-    score_convexity.main(scored)
+    written = set()
+    for scored.threads in (1, 2, 4):
+        score_convexity.main(scored)
+        written.add((scored.output.scores.read_bytes(), scored.output.classes.read_bytes()))
+    assert len(written) == 1
     scores = pd.read_csv(tmp_path / "words.csv")
     assert scores.columns.tolist() == [
         *("model", "state", "dataset", "layers", "score", "stderr", "class_score", "class_stderr"),

@@ -1,4 +1,4 @@
-"""What a run does when it is interrupted, finds no space, or may not write; kills at random are in tests/faults.py."""
+"""Runs that are interrupted, find no space, or may not write. Kills at random moments: tests/faults.py."""
 
 import os
 import shutil
@@ -81,7 +81,7 @@ def advice(result):
 
 def test_a_full_disk_is_named_and_a_run_goes_on_when_there_is_space(small):
     results = small.directory / "results/small/alignment"
-    results.mkdir(exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     with mounted(results, 1) as disk:
         disk.leave(4096)
         full = small.run(*RUN, "--", ALIGNED)
@@ -93,13 +93,14 @@ def test_a_full_disk_is_named_and_a_run_goes_on_when_there_is_space(small):
         assert again.returncode == 0, again.stderr[-3000:]
 
 
-@pytest.mark.parametrize("folder", ["resources/small", "results/small/alignment"])
+@pytest.mark.parametrize("folder", ["resources/small", "results/small"])
 def test_a_folder_that_may_not_be_written_to_is_named(small, folder):
     path = small.directory / folder
     path.mkdir(parents=True, exist_ok=True)
     with mounted(path, 1) as disk:
-        (path / "shards").mkdir()  # Snakemake itself makes the folders of outputs
         disk.remount("ro")
         refused = small.run(*RUN, "--forcerun", "align_shard", "--", ALIGNED)
-        assert refused.returncode == 1
-        assert f"allow writing to {folder}" in advice(refused)
+    assert refused.returncode == 1
+    assert f"allow writing to {folder}" in (
+        advice(refused) if folder == "resources/small" else refused.stderr.splitlines()[-1]
+    )

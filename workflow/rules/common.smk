@@ -1,6 +1,8 @@
 # Config validation, wildcard constraints and input functions of all stages. No rules.
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +22,7 @@ MODELS = config["models"]
 DATASETS = list(config["datasets"])
 TASKS = config["tasks"]
 SEEDS = config["finetuning"]["seeds"]
+STARTED = time.time()
 
 # Without these lines `--cores` alone would start any number of GPU jobs and of requests to MAUS at once.
 workflow.global_resources.setdefault("gpu", config["gpus"])
@@ -161,6 +164,14 @@ def uses_maus():
     return config["datasets"].get("phonemes", {}).get("aligner") == "maus"
 
 
+def check_results_folder():
+    """Refuse to start where nothing can be written: Snakemake itself would end with a traceback."""
+    results = Path(config["pathvars"].get("results", "results"))
+    folder = next(path for path in (results, *results.parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        sys.exit(f"Results: allow writing to {folder}, or name another folder in pathvars, and run again")
+
+
 def check_terms_of_maus():
     """Refuse to start, not to plan, alignments by a service whose terms of use were not accepted."""
     aligns = any(job.rule.name == "align_shard" for job in workflow.dag.needrun_jobs())
@@ -273,3 +284,12 @@ def print_outcome():
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
         print(f"All of it: {summary}   Figures: {summary.parent}/figures/")
+
+
+def print_advice():
+    """What the logs of this run's failed jobs say that one can do, which Snakemake's messages bury."""
+    logs = Path(config["pathvars"].get("results", "results"), "logs")
+    for path in sorted(path for path in logs.rglob("*.log") if path.stat().st_mtime >= STARTED):
+        last = path.read_text().rstrip().rpartition("\n")[2]
+        if "What to do: " in last:
+            print(f"What to do: {last.partition('What to do: ')[2]} ({path})", file=sys.stderr)

@@ -71,10 +71,10 @@ class CorpusWriter:
 
 @contextmanager
 def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -> Iterator[CorpusWriter]:
-    """Write a corpus: its HDF5 file, its table, and a SHA-256 over the samples and the table, the fingerprint.
+    """Write a corpus: its HDF5 file, its table, and a SHA-256 over samples and table, its fingerprint.
 
-    The HDF5 file carries it too. The files appear only when the block ends without an error. A recording that was added but whose row was
-    taken out again remains in the HDF5 file, unused.
+    The HDF5 file carries it too. The files appear only when the block ends without an error. A recording that
+    was added but whose row was taken out again remains in the HDF5 file, unused.
     """
     with hdf5.create(samples_path) as file:
         writer = CorpusWriter(file)
@@ -133,7 +133,7 @@ def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
 
 @contextmanager
 def open_samples(path: Path) -> Iterator[h5py.Dataset]:
-    """The samples of a finished corpus, open for reading. Raises ValueError for a damaged file (`hdf5.read`)."""
+    """The samples of a finished corpus, open for reading. ValueError if the file is damaged (`hdf5.read`)."""
     with hdf5.read(path, "samples") as file:
         yield file["samples"]
 

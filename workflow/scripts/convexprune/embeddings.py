@@ -27,10 +27,12 @@ def open_embeddings(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def check_origin(path: str | os.PathLike[str], origin: dict[str, str]) -> None:
-    """Raise ValueError unless the file's attributes, such as dataset and fingerprint, are those of `origin`."""
+    """Raise ValueError unless the file's attributes (dataset, fingerprint ...) are those of `origin`."""
     with open_embeddings(path) as file:
         found = {name: file.attrs.get(name) for name in origin}
-    if other := [f"{name} is {found[name]}, not {origin[name]}" for name in origin if found[name] != origin[name]]:
+    if other := [
+        f"{name} is {found[name]}, not {origin[name]}" for name in origin if found[name] != origin[name]
+    ]:
         raise ValueError(f"{path} holds other embeddings ({'; '.join(other)}); delete it and run again")
 
 

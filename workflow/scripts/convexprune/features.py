@@ -100,6 +100,7 @@ def cache_features(
         file.attrs["encoder"] = encoders.read_base(folder)["fingerprint"]
         file.attrs["inputs"] = provenance.fingerprint(fingerprint, dataset)
 
+
 def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> None:
     """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints)."""
     with hdf5.read(path, "features") as file:

@@ -170,7 +170,7 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def find_full_disk(error: BaseException, path: Path) -> int | None:
-    """The error number of the full disk that `error`, met in writing `path`, comes from; None if from none."""
+    """The error number of the full disk behind `error`, which was met in writing `path`; or None."""
     if getattr(error, "errno", None) in FULL:
         return error.errno
     for number in FULL:  # the libraries of safetensors and of the hub have a text only
@@ -296,7 +296,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def end_with_parent() -> None:
-    """Let this helper of a pool end with the process that forked it, kill -9 included.
+    """Let this helper of a ProcessPoolExecutor end with the process that forked it, kill -9 included.
 
     It would wait for its next task for ever.
     """

@@ -216,8 +216,7 @@ def speak_all(
     The processes are forked: a spawned one would import the main module, which under Snakemake is the script
     that is running.
     """
-    fork = multiprocessing.get_context("fork")
-    with fork.Pool(threads, provenance.end_with_parent, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("fork").Pool(threads, maxtasksperchild=1) as pool:
         yield from pool.imap(_speak, [(speaker, words, takes) for speaker in speakers])
 
 
