@@ -3,9 +3,9 @@
     python tests/faults.py --kills 21 --rounds 1 --seed 0
 
 Two undisturbed runs, with two cores and with one, must agree: a run is determined by its config. Then come
-rounds, each a run from the start with its share of the kills (kill -9), of Snakemake, of a job, or of both. Each
-kill is followed by `make resume`, and each round must end with the same files, timings apart, and without those
-that a run needs only while it is under way.
+rounds, each a run from the start with its share of the kills (kill -9), of Snakemake, of a job, or of both.
+Each kill is followed by `make resume`, and each round must end with the same files, timings apart, and
+without those that a run needs only while it is under way.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SHOWN = re.compile(
 
 
 def prepare(folder: Path) -> None:
-    """A copy of the workflow, and a config smaller than that of the tests but with jobs of all heavy rules."""
+    """A copy of the workflow, and a config smaller than that of the tests with jobs of all heavy rules."""
     for name in ("Snakefile", "Makefile", "config.yaml", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, folder)
     for name in ("workflow", "envs"):
@@ -117,7 +117,7 @@ def kill(pids: list[int]) -> None:
 
 
 def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Random) -> str | None:
-    """Kill Snakemake, a job or both while a job of `script` runs, or what else does. Says what, if anything."""
+    """Kill Snakemake, a job or both while a job of `script` runs, or what else does; says what it killed."""
     deadline = time.monotonic() + PATIENCE
     while not (running := {pid: name for pid, name in processes(folder).items() if name == script}):
         if run.poll() is not None:

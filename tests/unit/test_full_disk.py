@@ -1,4 +1,4 @@
-"""A disk that is full while something is written: an error that says so, no half file, a next try that works."""
+"""A disk that is full while something is written: an error that says so, no half file, and a way on."""
 
 import shutil
 import subprocess
