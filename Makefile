@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 CORES ?= all
 CONFIG ?= config.yaml
 RESULTS ?= results/paper
+KILLS ?= 21
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
@@ -50,15 +51,17 @@ summary: .venv/installed
 	@$(BIN)/python -m convexprune summary $(RESULTS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py \
+		--ignore tests/workflow/test_faults.py
 
 # The commands of the documentation, as they are written.
 test-docs: .venv/installed
 	$(BIN)/python -m pytest tests/workflow/test_docs.py
 
-# Kills at random moments, each followed by `make resume`; two undisturbed runs compared. Some twenty minutes.
+# Interrupted runs; then kills at random moments, each followed by `make resume`, and undisturbed runs compared.
 test-faults: .venv/installed
-	$(BIN)/python tests/faults.py
+	$(BIN)/python -m pytest tests/workflow/test_faults.py
+	$(BIN)/python tests/faults.py --kills $(KILLS)
 
 # A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
 test-cluster: .venv/installed

@@ -33,7 +33,7 @@ IN_WORK = ("locks", "incomplete", "scripts", "shadow")  # in .snakemake, while i
 # Scripts of the heavy rules, in the order in which a run comes to them.
 HEAVY = ["synthesise_archives", "ingest_archives", "align_shard", "pretrain_model", "cache_features", "embed"]
 HEAVY += ["score_convexity", "probe_layers", "count_costs", "finetune", "time_inference", "export_model"]
-PATIENCE = 30  # seconds to wait for a job of the script that is to be killed
+PATIENCE = 120  # seconds to wait for a job of the script that is to be killed
 # Columns and keys that a clock decides, and what shows them to people.
 TIMED = re.compile(
     r"time|seconds|inference|latency|disturbed|other_load|^(full|pruned|ratio)_(mean|median|stderr)"
@@ -250,7 +250,7 @@ def main() -> None:
         failures += differ
         print(f"after {len(killed)} kills: {len(differ)} files differ or are left", flush=True)
         print(*differ, sep="\n", flush=True)
-    print(f"{made} kills made, {'all survived' if not failures else 'not all survived'}")
+    print(f"{made} of {options.kills} kills made, {'all' if not failures else 'not all'} survived")
     if not options.keep:
         shutil.rmtree(scratch)
     sys.exit(bool(failures))
