@@ -103,6 +103,16 @@ def accuracy(result: EvalPrediction) -> float:
     return float(np.mean(result.predictions.argmax(-1) == result.label_ids))
 
 
+def mean_cross_entropy(
+    outputs: dict[str, torch.Tensor], labels: torch.Tensor, num_items_in_batch: torch.Tensor
+) -> torch.Tensor:
+    """A micro batch's share in the mean over the `num_items_in_batch` clips of a step.
+
+    The mean of the micro batches' means would give the clips of a smaller one, at a pass's end, more weight.
+    """
+    return torch.nn.functional.cross_entropy(outputs["logits"], labels, reduction="sum") / num_items_in_batch
+
+
 def to_tensors(batch: dict[str, ArrayLike]) -> dict[str, torch.Tensor]:
     return {name: torch.as_tensor(values) for name, values in batch.items()}
 
@@ -167,12 +177,12 @@ def make_trainer(
         data_collator=to_tensors,
         train_dataset=training,
         eval_dataset=validation,
+        compute_loss_func=mean_cross_entropy,
         compute_metrics=lambda result: {"accuracy": accuracy(result)},
         callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(), Stopwatch()],
     )
     trainer.remove_callback(PrinterCallback)
-    # The classifiers take the keywords of losses that are sums over a whole batch, but give means.
-    trainer.model_accepts_loss_kwargs = False
+    trainer.model_accepts_loss_kwargs = False  # the loss is taken outside the model
     return trainer
 
 
