@@ -181,10 +181,17 @@ def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> d
 @contextmanager
 def naming(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what Transformers says about a folder that it cannot load into one line that names the folder."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    of_files = (OSError, pickle.UnpicklingError, SafetensorError)
+    of_config = (ValueError, RuntimeError, StrictDataclassError)  # RuntimeError: weights of other shapes
     try:
         yield
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
+    except (*of_files, *of_config) as error:
         reason = " ".join(str(error).split())
+        if isinstance(error, pickle.UnpicklingError):  # Transformers advises to run it
+            reason = "its .bin file is damaged or holds more than tensors, which is not run: get safetensors"
         raise ValueError(f"{folder} cannot be loaded as a speech model: {reason}") from error
 
 
@@ -204,7 +211,8 @@ def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, Seque
     find_parts(model)
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(OPTIONAL_WEIGHTS))
     if missing:
-        raise ValueError(f"{folder} lacks the weights {', '.join(missing)}")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{folder} lacks the weights {', '.join(missing[:3])}{more}")
     with naming(folder):
         feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
     return base_encoder(model).eval(), feature_extractor

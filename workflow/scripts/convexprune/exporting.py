@@ -212,8 +212,8 @@ def export_pruned(
         raise ValueError(f"{source} is neither a folder nor an id of the Hugging Face hub")
     with given as (folder, origin):
         encoder, feature_extractor = encoders.load_encoder(folder)
-        [architecture] = encoder.config.architectures or [""]
-        classifies = architecture.endswith(("ForSequenceClassification", "ForAudioClassification"))
+        architectures = encoder.config.architectures or [""]
+        classifies = architectures[0].endswith(("ForSequenceClassification", "ForAudioClassification"))
         full = encoders.load_classifier(folder) if classifies else encoder
     pruned = pruning.prune(full, layers)
     card = cards.describe_pruned(pruned, origin, layers, encoders.count_layers(full))

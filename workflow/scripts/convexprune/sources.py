@@ -38,16 +38,20 @@ def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> 
 def read_licence(folder: Path) -> str | None:
     """The licence in a model folder's card, README.md, or None: what is fetched from the hub has one."""
     from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
     card = folder / "README.md"
-    return ModelCard.load(card, ignore_metadata_errors=True).data.license if card.exists() else None
+    try:
+        return ModelCard.load(card, ignore_metadata_errors=True).data.license if card.exists() else None
+    except (ValueError, YAMLError):  # no card, then
+        return None
 
 
 @contextmanager
 def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder with a model of the Hugging Face hub, and its origin: source, id, revision, licence.
 
-    Fetches the two configuration files and the weights, in safetensors where there are any, nothing else. The
+    Fetches the configuration files and the weights, in safetensors where there are any, nothing else. The
     folder is in `store`, which is deleted after use; what a download that failed or was killed left there is
     gone on with, if it is of the same commit. Raises ValueError in one line that names the model where the
     hub cannot be reached or does not have it.
@@ -60,7 +64,7 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
         snapshot_download(
             model_id,
             revision=info.sha,
-            allow_patterns=["config.json", "preprocessor_config.json", *weights],
+            allow_patterns=["config.json", "preprocessor_config.json", "processor_config.json", *weights],
             local_dir=store / info.sha,
         )
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
