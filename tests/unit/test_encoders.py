@@ -132,7 +132,7 @@ def test_an_unsupported_model_is_told_what_it_lacks(tmp_path):
 
 
 def test_a_family_laid_out_like_wav2vec2_needs_no_entry(monkeypatch):
-    """SEW and others are not listed anywhere; a part that is not where it should be is named."""
+    """UniSpeech and others are not listed anywhere; a part that is not where it should be is named."""
     model = make_encoder("hubert")
     model.config.model_type = "new"
     assert encoders.count_layers(model) == LAYERS

@@ -25,10 +25,10 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     preprocessor_config.json only. Raises ValueError for a family that is not supported.
     """
     import torch
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
     head = {"num_labels": classes, "classifier_proj_size": projector_size, "use_weighted_layer_sum": False}
-    config = AutoConfig.from_pretrained(folder, **head, **encoders.LOCAL)
+    config = encoders.configure_classifier(folder, **head)
     feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **encoders.LOCAL)
     second = encoders.prepare(feature_extractor, np.zeros((1, corpus.SAMPLING_RATE), np.float32))
     second = {name: values.to("meta") for name, values in second.items()}
@@ -53,7 +53,8 @@ def count_multiply_adds(model: PreTrainedModel, inputs: dict) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # On the meta device goes, too, what a forward pass makes.
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(**inputs)
     return counter.get_total_flops() // 2
 

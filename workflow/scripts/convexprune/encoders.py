@@ -76,6 +76,8 @@ LAYOUTS = {
     "wav2vec2-bert": Layout(
         front_end=(), positions=(), norm=(), frames=lambda config: Frames(320, (160 + 400 - 1) / 2)
     ),
+    # Its layers are DeBERTa's: the last norm is in each, relative positions are in a table beside them.
+    "sew-d": Layout(layers="encoder.encoder.layer", norm=()),
     # Its spectra are centred on every 10 ms, of which every second makes a frame.
     "whisper": Layout(
         front_end=("conv1", "conv2"),
@@ -218,19 +220,33 @@ def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, Seque
     return base_encoder(model).eval(), feature_extractor
 
 
+def configure_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedConfig:
+    """The config of the audio classifier in a model folder, or of one on the encoder in it.
+
+    `changes` are its keys as wav2vec 2.0 names them. An adapter, which some checkpoints have behind the
+    encoder, is left out: Transformers has no classifier on one.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, **LOCAL)
+    if getattr(config, "add_adapter", False):
+        config.add_adapter = False
+    for key, value in changes.items():
+        layout = LAYOUTS.get(config.model_type, STANDARD)
+        setattr(config, layout.layerdrop if key == "layerdrop" else key, value)
+    return config
+
+
 def load_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedModel:
     """The audio classifier (float32, eval mode) in a model folder, or a new head on the encoder in it.
 
-    `changes` are keys of the config as wav2vec 2.0 names them. A new head is drawn from torch's generator.
-    Raises ValueError if the folder is not a supported model.
+    `changes` are those of `configure_classifier`. A new head is drawn from torch's generator. Raises
+    ValueError if the folder is not a supported model.
     """
-    from transformers import AutoConfig, AutoModelForAudioClassification
+    from transformers import AutoModelForAudioClassification
 
     with naming(folder):
-        config = AutoConfig.from_pretrained(folder, **LOCAL)
-        for key, value in changes.items():
-            layout = LAYOUTS.get(config.model_type, STANDARD)
-            setattr(config, layout.layerdrop if key == "layerdrop" else key, value)
+        config = configure_classifier(folder, **changes)
         model = AutoModelForAudioClassification.from_pretrained(
             folder, config=config, dtype="float32", **LOCAL
         )

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # of ONNX Runtime's logits against PyTorch's
 MODEL_FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
 OPSET = 18
 # One second alone: Whisper pads to a length of its own, and SEW's code depends on the number of frames.
-FIXED_LENGTH = ("whisper", "sew")
+FIXED_LENGTH = ("whisper", "sew", "sew-d")
 
 
 def write_onnx(
