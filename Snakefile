@@ -42,3 +42,7 @@ rule all:
 
 onsuccess:
     print_outcome()
+
+
+onerror:
+    print_failures(log)

@@ -4,6 +4,7 @@ import hashlib
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -382,6 +383,28 @@ def test_nobody_listens(tmp_path, waits, monkeypatch):
     with pytest.raises(ConnectionError, match="refused"):
         download(tmp_path, url)
     assert len(waits) == 2
+
+
+def test_a_host_that_cannot_be_found_is_soon_given_up_but_not_what_has_begun(
+    tmp_path, server, waits, monkeypatch
+):
+    find, lost = socket.getaddrinfo, set(range(100))  # questions that are not answered
+
+    def getaddrinfo(*args, **kwargs):
+        asked.append(args)
+        if len(asked) in lost:
+            raise socket.gaierror(-2, "Name or service not known")
+        return find(*args, **kwargs)
+
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(ConnectionError, match=r"not known.*Without a network, .* its path, or a mirror"):
+        download(tmp_path, server.url)
+    assert sum(waits) < 60
+    asked, lost = [], set(range(2, 12))
+    server.faults.append(Fault(cut=1000))
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert len(asked) == 12
 
 
 def test_a_full_disk_is_no_network_failure(tmp_path, server):

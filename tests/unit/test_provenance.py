@@ -82,3 +82,10 @@ def test_a_durable_file_is_on_the_disk_before_and_after_it_has_its_name(
         temporary.write_text("content")
     assert calls == expected
     assert (tmp_path / "file").read_text() == "content"
+
+
+def test_what_to_do_is_read_from_the_log_of_a_job_that_failed(tmp_path, root):
+    run_job(tmp_path, root, "raise ValueError('mine.csv has no rows')")
+    assert provenance.read_advice(tmp_path / "logs/job.log") == "mine.csv has no rows; then run again"
+    (tmp_path / "logs/job.log").write_text("all went well")
+    assert provenance.read_advice(tmp_path / "logs/job.log") is None

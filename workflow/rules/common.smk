@@ -7,7 +7,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from convexprune import configuration, needs
+from convexprune import configuration, needs, provenance
 
 try:
     for file in workflow.configfiles:
@@ -265,6 +265,15 @@ def get_pruned(wildcards):
 def get_full_weights(wildcards):
     layers = MODELS[wildcards.model]["layers"]
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
+
+
+def print_failures(logs):
+    """What each failed job says to do, last of all: Snakemake's own lines bury it."""
+    told = "".join(Path(log).read_text() for log in logs)
+    failed = re.findall(r"^ *log: (.+) \(check log", told, re.MULTILINE)
+    for path in dict.fromkeys(failed):
+        if Path(path).exists() and (advice := provenance.read_advice(path)):
+            print(f"{path}: {advice}", file=sys.stderr)
 
 
 def print_outcome():

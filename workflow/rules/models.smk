@@ -14,6 +14,7 @@ rule download_model:
         "<results>/logs/download_model/{model}.log",
     wildcard_constraints:
         model=models_from("hub"),
+    priority: 1  # a run without a network ends here, and soon
     retries: 3
     localrule: True
     conda:

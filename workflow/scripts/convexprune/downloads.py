@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -23,6 +24,7 @@ from convexprune import __version__, provenance
 from convexprune.retries import parse_retry_after
 
 ATTEMPTS = 20  # in a row that bring nothing new; with the waits between them about an hour
+ATTEMPTS_TO_FIND = 6  # the server, before anything has come: half a minute, as there may be no network
 LONGEST_WAIT = 300  # seconds
 LONGEST_RETRY_AFTER = 3600  # seconds that a server may ask us to wait
 TIMEOUT = 60  # seconds without a byte
@@ -177,6 +179,12 @@ def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
             reached = file.seek(0, os.SEEK_END)
             failures = 0 if reached > furthest else failures + 1
             furthest = max(furthest, reached)
+            nowhere = furthest == 0 and isinstance(getattr(error, "reason", None), socket.gaierror)
+            if nowhere and failures == ATTEMPTS_TO_FIND:
+                raise ConnectionError(
+                    f"{url}: {error}. Without a network, fetch it elsewhere and give its path, or a mirror, "
+                    "in the config"
+                ) from error
             if failures == ATTEMPTS:
                 raise ConnectionError(
                     f"{url}: nothing new in {ATTEMPTS} attempts ({error}); {furthest} bytes are kept, "

@@ -127,6 +127,12 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     return f"run again; if it fails again, report it with {log_path}"
 
 
+def read_advice(log_path: str | os.PathLike[str]) -> str | None:
+    """What to do by the log of a job that failed; None if it does not say."""
+    _, found, advice = Path(log_path).read_text().rpartition("What to do: ")
+    return advice.strip() if found else None
+
+
 @contextmanager
 def atomic(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, delete it on error.
