@@ -28,16 +28,16 @@ def prune(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     """
     if not isinstance(layers, Integral) or isinstance(layers, bool):
         raise TypeError(f"layers must be a whole number, not {layers!r}")
-    full = len(find_parts(model).layers)
-    if not 0 <= layers <= full:
-        raise ValueError(f"cannot keep {layers} layers of a {type(model).__name__} that has {full}")
+    full = find_parts(model).layers
+    if not 0 <= layers <= len(full):
+        raise ValueError(f"cannot keep {layers} layers of a {type(model).__name__} that has {len(full)}")
     weighted = hasattr(model, "layer_weights")
     if weighted and layers == 0:
         raise ValueError(
             f"this {type(model).__name__} has a head that weighs hidden states of layers "
             "(use_weighted_layer_sum), so it needs one layer at least"
         )
-    pruned = copy.deepcopy(model)
+    pruned = copy.deepcopy(model, {id(layer): None for layer in full[layers:]})  # what goes is not copied
     del find_parts(pruned).layers[layers:]
     pruned.config.num_hidden_layers = int(layers)  # Whisper's config keeps it as encoder_layers
     if weighted:
