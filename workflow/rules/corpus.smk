@@ -50,7 +50,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("ingestion", "archives", "corpus"),
+            code=library("ingestion", "recordings", "archives", "corpus"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",
