@@ -22,6 +22,11 @@ CANCELLED = "rule_embed.hubert-tiny.pretrained_embed"
 KILLED = "rule_finetune_wildcards_hubert-tiny_words_2_0"
 LATE = "rule_finetune_wildcards_hubert-tiny_words_1_0"
 GREEDY = "rule_count_costs"
+# In place of accounts, which this Slurm does not keep: job, name, comment, times, nodes, CPUs, memory.
+SACCT = """#!/bin/sh
+case "$*" in *MaxRSS*) exec squeue --states=all --noheader --format "%i|%j|%k|%M|0:01|%D|%C|1M|%m" ;; esac
+exit 1
+"""
 TOO_LITTLE = ('"count_costs": (4_000,', '"count_costs": (500,')  # MB, of what loads PyTorch
 
 
@@ -98,6 +103,10 @@ def run(slurm, root, tmp_path_factory):
     for name in ("workflow", "envs"):
         shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "tests/cluster/cluster.yaml", directory)
+    (directory / "bin").mkdir()
+    (directory / "bin/sacct").write_text(SACCT)
+    (directory / "bin/sacct").chmod(0o755)
+    environment = os.environ | {"PATH": f"{directory / 'bin'}:{os.environ['PATH']}"}
     needs = directory / "workflow/scripts/convexprune/needs.py"
     assert TOO_LITTLE[0] in needs.read_text()
     needs.write_text(needs.read_text().replace(*TOO_LITTLE))
@@ -112,7 +121,7 @@ def run(slurm, root, tmp_path_factory):
     log = directory / "snakemake.log"
     with (
         open(log, "w") as output,
-        subprocess.Popen(command, cwd=directory, stdout=output, stderr=output) as snakemake,
+        subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output) as snakemake,
     ):
         try:
             deadline = time.monotonic() + 900
@@ -191,3 +200,5 @@ def test_logs_are_in_place(run):
     assert "TIME LIMIT" in "".join(path.read_text() for path in failed.rglob("*.log"))
     [outgrown, *_] = sorted((failed.parent / GREEDY).rglob("*.log"))
     assert "exceeded memory limit" in outgrown.read_text()
+    [report] = (run.results.parent / "slurm").glob("efficiency_report_*.csv")
+    assert sorted(pd.read_csv(report).JobID.astype(str)) == sorted(run.jobs.id)
