@@ -9,7 +9,7 @@ import yaml
 def test_actions_and_pre_commit_run_what_ci_runs(root):
     steps = re.findall(r"^make (\S+)$", (root / ".ci/run").read_text(), flags=re.MULTILINE)
     targets = set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
-    assert {"lint", "docs", "test", "demo"} <= set(steps) <= targets
+    assert {"lint", "docs", "test", "test-docs", "test-cluster", "demo"} <= set(steps) <= targets
     [repository] = yaml.safe_load((root / ".pre-commit-config.yaml").read_text())["repos"]
     assert [hook["entry"] for hook in repository["hooks"]] == [f"make {steps[0]}"]
     jobs = yaml.safe_load((root / ".github/workflows/ci.yml").read_text())["jobs"]

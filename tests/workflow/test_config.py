@@ -434,6 +434,14 @@ def test_a_model_folder_that_cannot_be_used_is_named(paper, tmp_path, monkeypatc
     assert said in line
 
 
+def test_speakers_that_are_made_must_say_enough(paper):
+    paper["corpus"] = {"synthetic": SYNTHETIC | {"takes": 25}}
+    [line] = problems(paper)
+    assert "datasets.speakers.min_files: 50; must be below the 50 recordings that corpus.synthetic" in line
+    paper["corpus"]["synthetic"]["takes"] = 26
+    configuration.complete(paper)
+
+
 def test_half_a_precision_needs_a_gpu(paper):
     paper["finetuning"]["precision"] = "float16"
     configuration.complete(copy.deepcopy(paper))

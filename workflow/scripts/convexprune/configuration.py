@@ -198,14 +198,7 @@ def hint(wanted: str | list[str], value: Any) -> str:
 def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """What a schema cannot express: keys that refer to each other, files that must be there."""
     corpus, datasets, models, tasks = (config[key] for key in ("corpus", "datasets", "models", "tasks"))
-    if len(corpus) != 1:
-        yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
-    elif "table" in corpus:
-        yield from table_problems(Path(corpus["table"]["csv"]), datasets)
-    elif "speech_commands" in corpus:
-        yield from archive_problems(
-            ["corpus", "speech_commands"], corpus["speech_commands"], config["pathvars"]
-        )
+    yield from corpus_problems(corpus, datasets, config["pathvars"])
     if config["pathvars"]["results"] == config["pathvars"]["resources"]:
         yield line(
             ["pathvars", "results"], config["pathvars"]["results"], "must be another folder than resources"
@@ -251,6 +244,22 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
     for task, sweep in config["sweep"].items():
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
+
+
+def corpus_problems(
+    corpus: Mapping[str, Any], datasets: Mapping[str, Any], pathvars: Mapping[str, str]
+) -> Iterator[str]:
+    if len(corpus) != 1:
+        yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
+    elif "table" in corpus:
+        yield from table_problems(Path(corpus["table"]["csv"]), datasets)
+    elif "speech_commands" in corpus:
+        yield from archive_problems(["corpus", "speech_commands"], corpus["speech_commands"], pathvars)
+    elif "speakers" in datasets:
+        speech, least = corpus["synthetic"], datasets["speakers"]["min_files"]
+        if (made := len(speech["words"]) * speech["takes"]) <= least:
+            told = f"must be below the {made} recordings that corpus.synthetic makes of each speaker"
+            yield line(["datasets", "speakers", "min_files"], least, told)
 
 
 def archive_source(archives: Mapping[str, Any], name: str) -> str | None:
