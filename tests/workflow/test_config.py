@@ -410,18 +410,27 @@ def test_a_table_with_too_few_recordings_of_speakers_is_named(paper, tmp_path, m
     configuration.complete(config)
 
 
+REST = {"preprocessor_config.json": "", "model.safetensors": ""}
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        ({}, 'path: "."; has no config.json; required: a Hugging Face folder'),
-        ({"config.json": "{}"}, 'path: "."; has no preprocessor_config.json'),
-        ({"config.json": "{", "preprocessor_config.json": ""}, "its config.json cannot be read"),
         (
-            {"config.json": '{"num_hidden_layers": 6}', "preprocessor_config.json": ""},
+            {},
+            'path: "."; has no config.json, no preprocessor_config.json, no model.safetensors or py',
+        ),
+        (
+            {"config.json": "{}", "preprocessor_config.json": ""},
+            "has no model.safetensors or pytorch_model.bin",
+        ),
+        ({"config.json": "{", **REST}, "its config.json cannot be read"),
+        (
+            {"config.json": '{"num_hidden_layers": 6}', **REST},
             "layers: 7; must be 6, as config.json",
         ),
         (
-            {"config.json": '{"encoder_layers": 6, "num_hidden_layers": 7}', "preprocessor_config.json": ""},
+            {"config.json": '{"encoder_layers": 6, "num_hidden_layers": 7}', **REST},
             "must be 6",
         ),
     ],

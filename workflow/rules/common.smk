@@ -105,12 +105,10 @@ def models_from(source):
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
+    """The files of a local model folder."""
     folder = Path(MODELS[wildcards.model]["path"])
-    names = ["model.safetensors", "pytorch_model.bin"]
-    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
-    found = next((path for path in weights if path.exists()), weights[0])
-    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
+    weights = configuration.find_weights(folder)
+    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(weights)]
 
 
 def get_layers(model, task):

@@ -360,15 +360,24 @@ def count_frames(settings: Mapping[str, Any]) -> int:
     return samples
 
 
+def find_weights(folder: Path) -> Path | None:
+    """The weights of a model folder, in either format that Transformers reads, whole or as shards' index."""
+    names = ("model.safetensors", "pytorch_model.bin")
+    places = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json"))
+    return next((path for path in places if path.is_file()), None)
+
+
 def folder_problems(path: list[str], folder: Path, layers: int) -> Iterator[str]:
     """What can be told of a local model without its weights. It must have `layers`."""
     if not folder.is_dir():
         yield line([*path, "path"], str(folder), f"no such folder (seen from {os.getcwd()})")
         return
-    for name in ("config.json", "preprocessor_config.json"):
-        if not (folder / name).is_file():
-            yield line([*path, "path"], str(folder), f"has no {name}; required: a Hugging Face folder")
-            return
+    there = {name: (folder / name).is_file() for name in ("config.json", "preprocessor_config.json")}
+    there["model.safetensors or pytorch_model.bin"] = find_weights(folder) is not None
+    if missing := [name for name, found in there.items() if not found]:
+        told = f"has no {', no '.join(missing)}; required: a Hugging Face folder"
+        yield line([*path, "path"], str(folder), told)
+        return
     try:
         stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         found = stated.get("encoder_layers", stated.get("num_hidden_layers"))  # the first of Whisper
