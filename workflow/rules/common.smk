@@ -9,12 +9,25 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
 from convexprune import configuration, needs, provenance
 
-try:
-    for file in workflow.configfiles:
-        configuration.read_yaml(file)
-    configuration.complete(config)
-except configuration.ConfigError as error:
-    sys.exit(str(error))  # the lines alone, without Snakemake's trace
+
+def check(function, argument):
+    """Call a function of `configuration`. What it finds wrong is told alone, without Snakemake's trace."""
+    try:
+        function(argument)
+    except configuration.ConfigError as error:
+        sys.exit(str(error))
+
+
+for file in workflow.configfiles or ["config.yaml"]:
+    check(configuration.read_yaml, file)
+
+# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+check(configuration.complete, config)
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])
@@ -92,12 +105,10 @@ def models_from(source):
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
+    """The files of a local model folder."""
     folder = Path(MODELS[wildcards.model]["path"])
-    names = ["model.safetensors", "pytorch_model.bin"]
-    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
-    found = next((path for path in weights if path.exists()), weights[0])
-    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
+    weights = configuration.find_weights(folder)
+    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(weights)]
 
 
 def get_layers(model, task):
@@ -278,7 +289,7 @@ def print_failures(logs):
 
 def print_outcome():
     """What a person wants to see at the end of a run: layers kept, Table 1, and where the rest is."""
-    summary = Path(config["pathvars"].get("results", "results"), "summary.md")
+    summary = Path(config["pathvars"]["results"], "summary.md")
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
         print(f"All of it: {summary}   Figures: {summary.parent}/figures/")

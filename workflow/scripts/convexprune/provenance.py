@@ -57,7 +57,10 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     started = time.monotonic()
     process = os.getpid()
     log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
-    log.info("seed: %s", "none, nothing here is drawn" if seed is None else seed)
+    log.info(
+        "seed: %s",
+        "none of the config; what is drawn here, if anything, is always the same" if seed is None else seed,
+    )
 
     def log_usage() -> None:
         if os.getpid() == process:  # not in a forked helper

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 from convexprune import provenance
+from convexprune.recordings import COLUMNS
 from convexprune.survey import MIN_SPEAKER_FILES, Survey, describe, survey
-
-COLUMNS = ("path", "word", "speaker", "split")  # of the CSV, where they are known
 
 
 def init(source: Path, name: str | None = None) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 import soundfile
 
 from convexprune.corpus import CLIP_SAMPLES, SAMPLING_RATE, SPLITS
-from convexprune.ingestion import find_file, find_problems, read_user_table
+from convexprune.recordings import find_file, find_problems, read_user_table
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
 LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}  # as in Speech Commands
