@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import download_archive
 import numpy as np
 import pytest
 from archive_server import Fault, serve
-from convexprune import downloads
+from convexprune import downloads, progress
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 OTHER = np.random.default_rng(1).bytes(len(CONTENT))
@@ -269,7 +270,7 @@ def test_another_part_than_asked_for_is_not_taken(tmp_path, server):
 
 KILLED = """
 import sys
-from convexprune import downloads
+from convexprune import downloads, progress
 downloads.fetch_archive(sys.argv[1], sys.argv[2], None, None)
 """
 
@@ -413,7 +414,7 @@ def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
 
 
 def test_without_a_terminal_progress_is_told_in_lines(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(downloads, "REPORT_EVERY", -1)
+    monkeypatch.setattr(progress, "EVERY", 0)
     download(tmp_path, server.url)
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "of 3 MB" in line]
-    assert lines and lines[-1].endswith("3 of 3 MB (100%)")
+    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "a.tar.gz: " in line]
+    assert lines and re.search(r"a\.tar\.gz: 3\.00M of 3\.00M, .*B/s, 00:00 left$", lines[-1]), lines

@@ -20,6 +20,7 @@ import numpy as np
 from convexprune import embeddings, kernels
 from convexprune.neighbours import nearest_neighbours, neighbour_graph
 from convexprune.paths import inside_shares
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +226,8 @@ def score_layers(
     import pandas as pd
 
     scores, classes = [], []
-    for layers in range(embeddings.count_layers(path) + 1):
+    all_layers = range(embeddings.count_layers(path) + 1)
+    for layers in Progress(all_layers, desc=" ".join(identity.values()), unit="layer"):
         result = graph_convexity(*embeddings.read_layer(path, layers), n_neighbors, threads=threads)
         log.info("%s, %d layers: %.4f ± %.4f", identity, layers, result.score, result.stderr)
         key = {**identity, "layers": layers}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from convexprune import __version__, provenance
+from convexprune.progress import Progress
 from convexprune.retries import parse_retry_after
 
 ATTEMPTS = 20  # in a row that bring nothing new; with the waits between them about an hour
@@ -27,7 +28,6 @@ LONGEST_WAIT = 300  # seconds
 LONGEST_RETRY_AFTER = 3600  # seconds that a server may ask us to wait
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 18
-REPORT_EVERY = 30  # seconds, where there is no terminal for a progress bar
 NO_USE_TO_RETRY = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # the disk, not the net
 
 logger = logging.getLogger(__name__)
@@ -236,22 +236,15 @@ def request(url: str, have: int, validator: str | None) -> http.client.HTTPRespo
 
 def save(response: http.client.HTTPResponse, file: BinaryIO, have: int, total: int | None) -> None:
     """Write what comes behind the first `have` bytes of `file`, and how far it is."""
-    from tqdm import tqdm
-
     file.seek(have)
-    told = time.monotonic()
-    # Without a terminal the bar disables itself.
-    with tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar:
+    name = Path(file.name).name.strip(".").removesuffix(".part")
+    with Progress(desc=name, total=total, initial=have, unit="B", unit_scale=True) as progress:
         while have != total and (block := response.read1(BLOCK)):
             have += len(block)
             write(file, block)
-            bar.update(len(block))
+            progress.update(len(block))
             if total is not None and have > total:
                 raise ValueError(f"{response.url}: more than the {total} bytes that were promised come")
-            if bar.disable and time.monotonic() - told > REPORT_EVERY:
-                told = time.monotonic()
-                share = f" of {total / 1e6:.0f} MB ({have / total:.0%})" if total else " MB"
-                logger.info("%.0f%s", have / 1e6, share)
     if total is not None and have < total:
         raise ConnectionError(f"{have} of {total} bytes came")
 

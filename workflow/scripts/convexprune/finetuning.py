@@ -253,6 +253,7 @@ def finetune(
             seed=seed,
             machine=machine,
             folder=Path(checkpoint),
+            name=f"{names['model']} {names['task']}, {layers} layers",
         )
         with front_end:
             training_time = training.train(trainer, settings["patience"])

@@ -253,7 +253,10 @@ def read_user_table(csv_path: Path) -> pd.DataFrame:
         raise ValueError(f"{csv_path} is not a CSV file in UTF-8 ({error})") from error
     table.columns = table.columns.str.strip()
     if missing := [name for name in TABLE_COLUMNS[:2] if name not in table]:
-        raise ValueError(f"{csv_path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
+        raise ValueError(
+            f"{csv_path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}. The "
+            "first line must name the columns, with commas between: path, word and perhaps speaker, split"
+        )
     if table.empty:
         raise ValueError(f"{csv_path} has no rows")
     return table[[name for name in TABLE_COLUMNS if name in table]].apply(lambda column: column.str.strip())

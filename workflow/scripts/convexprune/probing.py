@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from convexprune import corpus, embeddings, metrics
+from convexprune.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def probe_layers(
     items = items[items["split"] == split]
     full_layers = embeddings.count_layers(path)
     rows = []
-    for layers in range(full_layers + 1):
+    for layers in Progress(range(full_layers + 1), desc=f"probe {task}", unit="layer"):
         points, labels = embeddings.read_layer(path, layers)
         if not np.array_equal(labels, items["label"].to_numpy(dtype=str)):
             raise ValueError(f"{path} does not hold the {split} items of {dataset}; delete it and run again")

@@ -40,17 +40,20 @@ PACKAGES += [
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
 
-    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
-    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
-    line, only the file has the traceback.
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. A terminal, which
+    Snakemake and other jobs write to as well, only gets warnings. An uncaught exception reaches both, and
+    then a last line that says what to do. Of a ValueError, which says what is wrong in one line, only the
+    file has the traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(path, mode="w")
+    printed = logging.StreamHandler(sys.stderr)
+    printed.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         level=logging.INFO,
-        handlers=[file, logging.StreamHandler(sys.stderr)],
+        handlers=[file, printed],
         force=True,
     )
     logging.captureWarnings(True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from convexprune import provenance
 from convexprune.encoders import check_layers, load_encoder, save_encoder
+from convexprune.progress import Progress
 
 
 def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -62,6 +63,7 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
             revision=info.sha,
             allow_patterns=["config.json", "preprocessor_config.json", *weights],
             local_dir=store / info.sha,
+            tqdm_class=Progress,
         )
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__

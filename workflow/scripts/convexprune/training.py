@@ -37,6 +37,7 @@ from transformers import (
 from transformers.trainer_callback import ExportableState
 
 from convexprune import provenance
+from convexprune.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,17 @@ class Stopwatch(TrainerCallback, ExportableState):
 
 
 class Watch(TrainerCallback):
-    """Logs every evaluation, makes the last step one, and ends a run that diverges."""
+    """Shows progress, logs every evaluation, makes the last step one, and ends a run that diverges."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        done, total = state.global_step, state.max_steps
+        self.progress = Progress(desc=self.name, initial=done, total=total, unit="step")
+
+    def on_train_end(self, args, state, control, **kwargs) -> None:
+        self.progress.close()
 
     def on_log(self, args, state, control, logs=None, **kwargs) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
@@ -94,6 +105,7 @@ class Watch(TrainerCallback):
             log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
+        self.progress.update()
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_log = True
 
@@ -116,8 +128,11 @@ def make_trainer(
     seed: int,
     machine: Machine,
     folder: Path,
+    name: str = "training",
 ) -> Trainer:
     """The Trainer of a run whose checkpoints are kept in `folder`. Settings: those of `finetuning.finetune`.
+
+    `name` stands beside its progress.
 
     It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
     Raises ValueError unless the batch is a whole number of micro batches.
@@ -168,7 +183,7 @@ def make_trainer(
         train_dataset=training,
         eval_dataset=validation,
         compute_metrics=lambda result: {"accuracy": accuracy(result)},
-        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(), Stopwatch()],
+        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(name), Stopwatch()],
     )
     trainer.remove_callback(PrinterCallback)
     # The classifiers take the keywords of losses that are sums over a whole batch, but give means.
