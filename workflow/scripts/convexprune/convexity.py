@@ -182,7 +182,9 @@ def _checked(
         )
     points = np.ascontiguousarray(points, np.float32 if points.dtype == np.float32 else np.float64)
     if getattr(labels, "ndim", 1) != 1:
-        raise ValueError(f"labels must be one-dimensional, not of shape {tuple(labels.shape)}")
+        raise ValueError(
+            f"labels must be one-dimensional, not of shape {tuple(getattr(labels, 'shape', ()))}"
+        )
     # elements of arrays, series and tensors as Python's own: those of tensors would all differ as keys
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(labels) != len(points):

@@ -155,7 +155,7 @@ def build_classifier(
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
     modules = (corpus, devices, encoders, features, metrics, pruning, training)
-    code = provenance.fingerprint(__file__, *(module.__file__ for module in modules))
+    code = provenance.fingerprint(__file__, *(str(module.__file__) for module in modules))
     known = [provenance.versions("accelerate", "torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -232,13 +232,13 @@ def finetune(
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
-    clips = {
+    clips: dict[str, training.Clips] = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(fingerprint, dataset)
     key = identify_run(base, inputs, settings, layers, seed, threads, dataclasses.asdict(machine))
-    front_end = contextlib.nullcontext()
+    front_end: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if cached:
         features.check_features(cached, base["fingerprint"], inputs)
         for split in ("train", "validation"):

@@ -63,7 +63,9 @@ def _folds(labels: np.ndarray, speakers: np.ndarray, task: str) -> list[tuple[np
     return list(folds)
 
 
-def _probe(points: np.ndarray, labels: np.ndarray, folds: list, threads: int) -> np.ndarray:
+def _probe(
+    points: np.ndarray, labels: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], threads: int
+) -> np.ndarray:
     """Which items (N,) a probe trained on the other folds gets right."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 EVERY = 30  # seconds between two lines in the log
-LINE = "{desc}{n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
+LINE = "{n_fmt} of {total_fmt}, {rate_fmt}, {remaining} left"
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,12 @@ class Progress(tqdm):
         """Tell how far it is; what tqdm calls ten times a second at most. `msg`, if any, is drawn instead."""
         if msg is None and time.monotonic() - self.told >= EVERY:
             self.told = time.monotonic()
-            log.info("%s", self.format_meter(**self.format_dict | {"bar_format": LINE, "ncols": None}))
+            line = self.format_meter(**self.format_dict | {"bar_format": LINE, "ncols": None})
+            log.info("%s: %s", self.desc.removesuffix(": "), line)
         if self.terminal is None and self.n > self.initial:
             self.terminal = claim_terminal()
-        return self.terminal is not None and super().display(msg, 0)
+        # tqdm leaves the last column free.
+        return self.terminal is not None and super().display(f"{self} " if msg is None else msg, 0)
 
     def close(self) -> None:
         """Take the bar away and let another process draw."""

@@ -18,7 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("convexprune")
 
@@ -66,7 +70,7 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
         if os.getpid() == process:  # not in a forked helper
             log.info("%s; %.1f s", describe_usage(), time.monotonic() - started)
 
-    def log_exception(kind, error, trace) -> None:
+    def log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         atexit.unregister(log_usage)
         told = issubclass(kind, ValueError)
         log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
@@ -97,9 +101,11 @@ def describe_usage() -> str:
         resource.getrusage(who).ru_maxrss * unit / 1e6
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, where getrusage counts the process that started this one too
-        own = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    status = Path(
+        "/proc/self/status"
+    )  # on Linux, where getrusage counts the process that started this one too
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        own = int(peak[1]) * 1024 / 1e6
     torch = sys.modules.get("torch")
     device = "CPU"
     if torch and torch.cuda.is_initialized():
@@ -177,7 +183,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: str | os.PathLike[str], table) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a pandas table without its index, atomically. Floats keep all their digits."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -157,7 +157,9 @@ def list_files(folder: Path) -> tuple[list[Path], list[str]]:
         files += [place / name for name in names if not name.startswith(".")]
     problems = [f"{error.filename} cannot be looked into ({error.strerror})" for error in errors]
     if odd := [path for path in files if not str(path).isprintable()]:
-        problems.append(f"{len(odd)} files left out, whose names are not text: {named(map(ascii, odd))}")
+        problems.append(
+            f"{len(odd)} files left out, whose names are not text: {named(ascii(str(path)) for path in odd)}"
+        )
     return sorted(set(files) - set(odd)), problems
 
 
@@ -174,9 +176,10 @@ def find_speakers(paths: list[Path], problems: list[str]) -> tuple[list[str], st
         matches = [
             re.fullmatch(pattern.replace("{label}", re.escape(path.parent.name)), path.stem) for path in paths
         ]
-        if all(matches):
-            return [match["speaker"] for match in matches], f"file names, {convention}"
-        if any(matches):
+        speakers = [match["speaker"] for match in matches if match]
+        if len(speakers) == len(paths):
+            return speakers, f"file names, {convention}"
+        if speakers:
             others = [str(path) for path, match in zip(paths, matches, strict=True) if not match]
             problems.append(
                 f"speakers unknown: {len(others)} file names are not {convention}, as the others are: "

@@ -31,6 +31,7 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
@@ -71,7 +72,7 @@ class Stopwatch(TrainerCallback, ExportableState):
         self.seconds = 0.0
         self.started = time.perf_counter()
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
 
     def read(self) -> float:
@@ -87,14 +88,23 @@ class Watch(TrainerCallback):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         done, total = state.global_step, state.max_steps
         self.progress = Progress(desc=self.name, initial=done, total=total, unit="step")
 
-    def on_train_end(self, args, state, control, **kwargs) -> None:
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         self.progress.close()
 
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
             raise ValueError(
                 f"training diverged before step {state.global_step}, where its loss is {logs['loss']}: "
@@ -104,7 +114,9 @@ class Watch(TrainerCallback):
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
             log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
 
-    def on_step_end(self, args, state, control, **kwargs) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self.progress.update()
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_log = True
