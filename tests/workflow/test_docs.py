@@ -39,6 +39,7 @@ NOT_RUN = {
     ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
     ".venv/bin/python tests/webmaus.py --port 8080 --failures 0.2": "serves for ever; see test_maus.py",
     ".venv/bin/snakemake --cores all --forcerun align_shard": "asks the web service; see test_service.py",
+    "cp results/demo/figures/figure1.png docs/figure1.png": "needs the demo",
     "git clone … && cd convexprune": "the network",
     "make format": "rewrites the sources; make lint has the same tools check them",
     "make lock": "the newest packages of an index",
@@ -63,7 +64,7 @@ NOT_RUN = {
     "tail -f results/paper/logs/finetune/wavlm-base/words/9/0.log": "reads until it is stopped",
     "tmux": "a terminal",
 }
-PROGRAM = r"(\.venv/bin/)?(make|python|pip|snakemake|pre-commit|git|hf|rm|tail|cat)"
+PROGRAM = r"(\.venv/bin/)?(make|python|pip|snakemake|pre-commit|git|hf|rm|cp|tail|cat)"
 
 
 def code(page: Path, language: str) -> list[str]:
@@ -218,6 +219,18 @@ def test_the_papers_experiment_runs(reader, root, network):
 def test_the_cluster_page_plans(reader):
     planned = reader.run("bash", "-c", f'PATH="$PWD/.venv/bin:$PATH" {DRY_RUN}')
     assert re.search(r"^finetune +\d+$", planned, flags=re.MULTILINE)
+
+
+def test_a_model_that_is_downloaded_tells_how_far_it_is(reader):
+    """Not a page's command: here, since the hub is."""
+    told = reader.run(
+        ".venv/bin/python",
+        "-c",
+        "import logging, sys, pathlib; from convexprune import progress, sources\n"
+        "progress.EVERY = 0; logging.basicConfig(level='INFO', stream=sys.stdout)\n"
+        "with sources.downloaded('facebook/wav2vec2-base', 'main', pathlib.Path('fetched')): pass",
+    )
+    assert re.search(r"progress:.*: [\d.]+k of [\d.]+k, [\d.]+[kM]B/s, \d\d:\d\d left", told)
 
 
 def documents(root) -> list[Path]:

@@ -213,9 +213,7 @@ def finetune(
     """
     import torch
     from transformers import AutoFeatureExtractor, set_seed
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
     splits = read_splits(dataset)
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)

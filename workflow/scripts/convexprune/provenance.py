@@ -61,6 +61,9 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
         force=True,
     )
     logging.captureWarnings(True)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = (
+        "1"  # Transformers' bars for reading files; ours: progress.py
+    )
     started = time.monotonic()
     process = os.getpid()
     log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
