@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from convexprune import corpus, devices, encoders, features, metrics, provenance, pruning, training
+from convexprune import (
+    corpus,
+    devices,
+    encoders,
+    features,
+    metrics,
+    positions,
+    provenance,
+    pruning,
+    training,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -154,7 +164,7 @@ def build_classifier(
 
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
-    modules = (corpus, devices, encoders, features, metrics, pruning, training)
+    modules = (corpus, devices, encoders, features, metrics, positions, pruning, training)
     code = provenance.fingerprint(__file__, *(str(module.__file__) for module in modules))
     known = [provenance.versions("accelerate", "torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
@@ -236,12 +246,14 @@ def finetune(
     }
     inputs = provenance.fingerprint(fingerprint, dataset)
     key = identify_run(base, inputs, settings, layers, seed, threads, dataclasses.asdict(machine))
-    front_end: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    faster = contextlib.ExitStack()
     if cached:
         features.check_features(cached, base["fingerprint"], inputs)
         for split in ("train", "validation"):
             clips[split] = CachedClips(cached, splits[split], model.config.label2id)
-        front_end = features.bypass_front_end(model)
+        faster.enter_context(features.bypass_front_end(model))
+    if (machine.device, machine.precision) == ("cpu", "float32"):
+        faster.enter_context(positions.by_fourier(model))
     with training.claim(Path(checkpoint), key):
         trainer = training.make_trainer(
             model,
@@ -253,7 +265,7 @@ def finetune(
             folder=Path(checkpoint),
             name=f"{names['model']} {names['task']}, {layers} layers",
         )
-        with front_end:
+        with faster:
             training_time = training.train(trainer, settings["patience"])
         scores = trainer.predict(clips["test"]).predictions
 

@@ -15,9 +15,8 @@ from convexprune import provenance
 from convexprune.survey import MIN_SPEAKER_FILES, SEED, Survey, describe, survey
 
 COLUMNS = ("path", "word", "speaker", "split")  # of the CSV, where they are known
-WORKFLOW = (
-    Path(__file__).resolve().parents[3]
-)  # the folder where it runs, unless the library is installed alone
+# The folder where the workflow runs, unless the library is installed without it.
+WORKFLOW = Path(__file__).resolve().parents[3]
 
 
 def init(source: Path, name: str | None = None) -> str:
