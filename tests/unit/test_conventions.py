@@ -50,3 +50,9 @@ def test_what_contributing_names_exists(root):
         r"`((?:tests|workflow|docs)/[\w./]+)`", text
     ):
         assert (root / path).exists(), path
+
+
+def test_links_of_the_readmes_lead_somewhere(root):
+    for page in [root / "README.md", *root.glob("*/README.md")]:
+        links = re.findall(r"[^!]\[[^]]*\]\((?!http|#)([^)#]+)", page.read_text())
+        assert all((page.parent / link).exists() for link in links), page

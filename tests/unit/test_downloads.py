@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 import resource
 import signal
 import socket
@@ -16,7 +17,7 @@ import download_archive
 import numpy as np
 import pytest
 from archive_server import Fault, serve
-from convexprune import downloads
+from convexprune import downloads, progress
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 OTHER = np.random.default_rng(1).bytes(len(CONTENT))
@@ -270,7 +271,7 @@ def test_another_part_than_asked_for_is_not_taken(tmp_path, server):
 
 KILLED = """
 import sys
-from convexprune import downloads
+from convexprune import downloads, progress
 downloads.fetch_archive(sys.argv[1], sys.argv[2], None, None)
 """
 
@@ -436,7 +437,7 @@ def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
 
 
 def test_without_a_terminal_progress_is_told_in_lines(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(downloads, "REPORT_EVERY", -1)
+    monkeypatch.setattr(progress, "EVERY", 0)
     download(tmp_path, server.url)
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "of 3 MB" in line]
-    assert lines and lines[-1].endswith("3 of 3 MB (100%)")
+    lines = re.findall(r"progress: (a\.tar\.gz: .*)", (tmp_path / "log").read_text())
+    assert lines and all(re.fullmatch(r".*: [\d.]+M? of 3\.00M, .*B/s, .* left", line) for line in lines)

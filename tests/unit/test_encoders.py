@@ -224,7 +224,7 @@ def hub(tmp_path, monkeypatch):
             card_data=SimpleNamespace(get={"license": "mit"}.get),
         )
 
-    def snapshot_download(model_id, revision, allow_patterns, local_dir):
+    def snapshot_download(model_id, revision, allow_patterns, local_dir, tqdm_class):
         fetched.revision, fetched.patterns, fetched.folder = revision, allow_patterns, Path(local_dir)
         fetched.found = fetched.folder.exists()
         model.config.save_pretrained(local_dir)

@@ -292,4 +292,4 @@ def print_outcome():
     summary = Path(config["pathvars"]["results"], "summary.md")
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
-        print(f"All of it: {summary}   Figures: {summary.parent}/figures/")
+        print(f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/")

@@ -10,14 +10,18 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from convexprune import provenance
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
@@ -90,16 +94,16 @@ def complete(config: dict[str, Any]) -> None:
 
 
 @cache
-def validator():
+def validator() -> Validator:
     """The validator of the schema; numbers must be finite, whole ones written so (paths have them)."""
     from jsonschema import Draft202012Validator, validators
 
     types = Draft202012Validator.TYPE_CHECKER
 
-    def is_number(checker, value) -> bool:
+    def is_number(checker: Any, value: Any) -> bool:
         return types.is_type(value, "number") and math.isfinite(value)
 
-    def is_integer(checker, value) -> bool:
+    def is_integer(checker: Any, value: Any) -> bool:
         return types.is_type(value, "integer") and isinstance(value, int)
 
     strict = validators.extend(
@@ -138,7 +142,7 @@ def line(path: Iterable[Any], value: Any, allowed: str) -> str:
     return f"{'.'.join(map(str, path)) or 'config'}: {show(value)}; {allowed}"
 
 
-def explain(error) -> Iterator[str]:
+def explain(error: ValidationError) -> Iterator[str]:
     """A problem that the schema finds, a line each."""
     path, value, wanted = list(error.absolute_path), error.instance, error.validator_value
     if error.validator == "additionalProperties":
@@ -162,7 +166,7 @@ def say(kind: str, wanted: Any, value: Any) -> str:
     if kind == "type":
         kinds = " or ".join(TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
         return f"must be {kinds}{hint(wanted, value)}"
-    return {
+    texts: dict[str, Callable[[], str]] = {
         "enum": lambda: f"allowed: {', '.join(map(str, wanted))}",
         "minimum": lambda: f"must be at least {wanted}",
         "maximum": lambda: f"must be at most {wanted}",
@@ -171,7 +175,8 @@ def say(kind: str, wanted: Any, value: Any) -> str:
         "minItems": lambda: f"must have at least {wanted} of them",
         "minProperties": lambda: f"must have at least {wanted} of them",
         "uniqueItems": lambda: "each may be given once",
-    }.get(kind, lambda: f"must satisfy {kind} {show(wanted)}")()
+    }
+    return texts[kind]() if kind in texts else f"must satisfy {kind} {show(wanted)}"
 
 
 def hint(wanted: str | list[str], value: Any) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,6 +204,7 @@ def export_pruned(
     output = Path(output)
     if output.exists():
         raise ValueError(f"{output} is already there: give a new folder")
+    given: AbstractContextManager[tuple[Path, dict[str, Any]]]
     if Path(source).is_dir():
         given = nullcontext((Path(source), read_origin(Path(source))))
     elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):

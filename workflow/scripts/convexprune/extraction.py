@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from convexprune import devices, encoders, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +171,6 @@ def embed(
     Raises ValueError for an empty split, a wrong number of layers, and hidden states that are not finite.
     """
     import torch
-    from tqdm import tqdm
 
     from convexprune import corpus
 
@@ -201,7 +201,7 @@ def embed(
         shape = (settings["layers"] + 1, len(items), model.config.hidden_size)
         hidden_states = file.create_dataset("hidden_states", shape, dtype=np.float32)
         file["labels"] = items["label"].to_numpy(dtype=object)
-        for first, last in tqdm(batches, unit="batch", mininterval=5):
+        for first, last in Progress(batches, desc=" ".join(identity.values()), unit="batch"):
             pooled = pool_items(model, feature_extractor, samples, items.iloc[first:last])
             if not np.isfinite(pooled).all():
                 raise ValueError(

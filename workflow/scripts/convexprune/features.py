@@ -12,12 +12,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from convexprune import corpus, devices, encoders, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +85,8 @@ def cache_features(
     starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
     with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
         stored = None
-        for first in range(0, len(rows), batch_size):
+        firsts = range(0, len(rows), batch_size)
+        for first in Progress(firsts, desc=f"features of {Path(folder).name}", unit="batch"):
             batch = rows[first : first + batch_size]
             clips = corpus.read_clips(samples, starts[batch], ends[batch])
             waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)

@@ -165,7 +165,7 @@ def build_classifier(
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
     modules = (corpus, devices, encoders, features, metrics, positions, pruning, training)
-    code = provenance.fingerprint(__file__, *(module.__file__ for module in modules))
+    code = provenance.fingerprint(__file__, *(str(module.__file__) for module in modules))
     known = [provenance.versions("accelerate", "torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -223,9 +223,7 @@ def finetune(
     """
     import torch
     from transformers import AutoFeatureExtractor, set_seed
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
     splits = read_splits(dataset)
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
@@ -242,7 +240,7 @@ def finetune(
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
-    clips = {
+    clips: dict[str, training.Clips] = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
         for split, table in splits.items()
     }
@@ -265,6 +263,7 @@ def finetune(
             seed=seed,
             machine=machine,
             folder=Path(checkpoint),
+            name=f"{names['model']} {names['task']}, {layers} layers",
         )
         with faster:
             training_time = training.train(trainer, settings["patience"])

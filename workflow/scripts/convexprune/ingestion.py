@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -175,7 +176,9 @@ def add_archive(
     return lists, bad
 
 
-def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) -> list[dict]:
+def split_by_lists(
+    rows: list[dict[str, Any]], lists: dict[str, set[str]], archive: Path
+) -> list[dict[str, Any]]:
     """The rows of the train/validation archive with their split, those in `testing_list.txt` taken out."""
     recorded = {row["path"] for row in rows}
     for name in LISTS:
@@ -196,7 +199,7 @@ def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) 
     ]
 
 
-def repeated_paths(rows: Iterable[dict]) -> list[str]:
+def repeated_paths(rows: Iterable[dict[str, Any]]) -> list[str]:
     """The paths that more than one row has, sorted."""
     counts = Counter(row["path"] for row in rows)
     return sorted(path for path, count in counts.items() if count > 1)

@@ -18,7 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("convexprune")
 
@@ -40,20 +44,26 @@ PACKAGES += [
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
 
-    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
-    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
-    line, only the file has the traceback.
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. A terminal, which
+    Snakemake and other jobs write to as well, only gets warnings. An uncaught exception reaches both, and
+    then a last line that says what to do. Of a ValueError, which says what is wrong in one line, only the
+    file has the traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = logging.FileHandler(path, mode="w")
+    printed = logging.StreamHandler(sys.stderr)
+    printed.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         level=logging.INFO,
-        handlers=[file, logging.StreamHandler(sys.stderr)],
+        handlers=[file, printed],
         force=True,
     )
     logging.captureWarnings(True)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = (
+        "1"  # Transformers' bars for reading files; ours: progress.py
+    )
     started = time.monotonic()
     process = os.getpid()
     log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
@@ -66,7 +76,7 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
         if os.getpid() == process:  # not in a forked helper
             log.info("%s; %.1f s", describe_usage(), time.monotonic() - started)
 
-    def log_exception(kind, error, trace) -> None:
+    def log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         atexit.unregister(log_usage)
         told = issubclass(kind, ValueError)
         log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
@@ -97,9 +107,11 @@ def describe_usage() -> str:
         resource.getrusage(who).ru_maxrss * unit / 1e6
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, where getrusage counts the process that started this one too
-        own = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    status = Path(
+        "/proc/self/status"
+    )  # on Linux, where getrusage counts the process that started this one too
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        own = int(peak[1]) * 1024 / 1e6
     torch = sys.modules.get("torch")
     device = "CPU"
     if torch and torch.cuda.is_initialized():
@@ -183,7 +195,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: str | os.PathLike[str], table) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a pandas table without its index, atomically. Floats keep all their digits."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 from convexprune import provenance
 from convexprune.encoders import check_layers, load_encoder, save_encoder
+from convexprune.progress import Progress
 
 
 def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -60,12 +61,14 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
 
     try:
         info = HfApi().model_info(model_id, revision=revision)
-        weights = choose_weights({file.rfilename for file in info.siblings})
+        commit = info.sha or revision
+        weights = choose_weights({file.rfilename for file in info.siblings or []})
         snapshot_download(
             model_id,
-            revision=info.sha,
+            revision=commit,
             allow_patterns=["config.json", "preprocessor_config.json", "processor_config.json", *weights],
-            local_dir=store / info.sha,
+            local_dir=store / commit,
+            tqdm_class=Progress,
         )
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -76,7 +79,7 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
         ) from error
     licence = info.card_data.get("license") if info.card_data else None
     try:
-        yield store / info.sha, {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence}
+        yield store / commit, {"source": "hub", "id": model_id, "revision": commit, "licence": licence}
     except ValueError as error:
         raise ValueError(f"{error}; what came is kept in {store}: delete it to fetch it again") from error
     shutil.rmtree(store)

@@ -31,12 +31,14 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_callback import ExportableState
 
 from convexprune import provenance
+from convexprune.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class Stopwatch(TrainerCallback, ExportableState):
         self.seconds = 0.0
         self.started = time.perf_counter()
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
 
     def read(self) -> float:
@@ -81,9 +83,28 @@ class Stopwatch(TrainerCallback, ExportableState):
 
 
 class Watch(TrainerCallback):
-    """Logs every evaluation, makes the last step one, and ends a run that diverges."""
+    """Shows progress, logs every evaluation, makes the last step one, and ends a run that diverges."""
 
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        done, total = state.global_step, state.max_steps
+        self.progress = Progress(desc=self.name, initial=done, total=total, unit="step")
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self.progress.close()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
             raise ValueError(
                 f"training diverged before step {state.global_step}, where its loss is {logs['loss']}: "
@@ -93,7 +114,10 @@ class Watch(TrainerCallback):
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
             log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
 
-    def on_step_end(self, args, state, control, **kwargs) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.progress.update()
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_log = True
 
@@ -126,8 +150,11 @@ def make_trainer(
     seed: int,
     machine: Machine,
     folder: Path,
+    name: str = "training",
 ) -> Trainer:
     """The Trainer of a run whose checkpoints are kept in `folder`. Settings: those of `finetuning.finetune`.
+
+    `name` stands beside its progress.
 
     It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
     Raises ValueError unless the batch is a whole number of micro batches.
@@ -179,7 +206,7 @@ def make_trainer(
         eval_dataset=validation,
         compute_loss_func=mean_cross_entropy,
         compute_metrics=lambda result: {"accuracy": accuracy(result)},
-        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(), Stopwatch()],
+        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(name), Stopwatch()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.model_accepts_loss_kwargs = False  # the loss is taken outside the model
