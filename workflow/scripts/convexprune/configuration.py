@@ -114,13 +114,20 @@ def validator() -> Validator:
 
 
 def fill(value: Any, schema: Mapping[str, Any]) -> None:
-    """Put the defaults of `schema` into mappings at every level, in place."""
+    """Put the defaults of `schema` into mappings at every level, in place.
+
+    Their keys get the order of the schema, so that another order in the file changes no job's settings. Where the
+    user names the keys (models), the order is the user's.
+    """
     if not isinstance(value, dict):
         return
     properties = {key: resolve(child) for key, child in schema.get("properties", {}).items()}
     for key, child in properties.items():
         if "default" in child:
             value.setdefault(key, copy.deepcopy(child["default"]))
+    ordered = {key: value[key] for key in properties if key in value} | value
+    value.clear()
+    value.update(ordered)
     for key in value:
         fill(value[key], properties.get(key) or resolve(schema["additionalProperties"]))
 
