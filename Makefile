@@ -71,6 +71,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check $(SOURCES)
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile resources/demo.yaml
 
 # The documentation, to site/; a warning is an error. The variable silences a notice about MkDocs' successor.

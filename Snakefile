@@ -4,11 +4,6 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "workflow/report/workflow.rst"
 
@@ -51,4 +46,4 @@ onsuccess:
 
 
 onerror:
-    print_advice()
+    print_failures(log)

@@ -536,7 +536,10 @@ def test_every_bad_row_is_named_in_one_error(tmp_path):
     [
         ("", "is not a CSV file"),
         ("path,word,speaker\n", "has no rows"),
-        ("path,label\na.wav,yes\n", "has no column word; it has path, label"),
+        (
+            "path,label\na.wav,yes\n",
+            "has no column word; required, separated by commas: path, word; it has path, label",
+        ),
         ("path,word,speaker\na.wav,yes,a\nb.wav,yes,a,test\n", "is not a CSV file"),
     ],
 )

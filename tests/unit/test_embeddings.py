@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune import corpus, embeddings, encoders, extraction
+from convexprune import corpus, embeddings, encoders, extraction, progress
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 N = 7
@@ -215,8 +215,10 @@ def test_phonemes_after_the_first_second_have_no_context(task, clips):
         embed.main(task)
 
 
-def test_the_file_says_where_it_comes_from(task):
+def test_the_file_says_where_it_comes_from(task, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0)
     embed.main(task)
+    assert "progress: tiny pretrained words: 0 of " in capsys.readouterr().err
     with h5py.File(task.output.embeddings) as file:
         attributes = dict(file.attrs)
         assert file["hidden_states"].dtype == np.float32

@@ -9,7 +9,7 @@ import pandas as pd
 import plan_layers
 import pytest
 import score_convexity
-from convexprune import planning, provenance
+from convexprune import planning, progress, provenance
 from convexprune.convexity import graph_convexity
 
 SCORES = [0.9, 0.30, 0.46, 0.50, 0.49, 0.50]  # of 0..5 layers: 0 is the highest, but is no layer to keep
@@ -75,7 +75,8 @@ def test_bad_plans_are_named(arguments, message):
         plan(**arguments)
 
 
-def test_from_embeddings_to_plan(tmp_path):
+def test_from_embeddings_to_plan(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0)
     rng = np.random.default_rng(0)
     labels = np.repeat(["yes", "no"], [12, 9])
     layers = rng.normal(size=(3, 21, 4)).astype(np.float32)
@@ -105,6 +106,7 @@ def test_from_embeddings_to_plan(tmp_path):
         score_convexity.main(scored)
         written.add((scored.output.scores.read_bytes(), scored.output.classes.read_bytes()))
     assert len(written) == 1
+    assert ": 0 of 3, " in capsys.readouterr().err  # how far it is
     scores = pd.read_csv(tmp_path / "words.csv")
     assert scores.columns.tolist() == [
         *("model", "state", "dataset", "layers", "score", "stderr", "class_score", "class_stderr"),

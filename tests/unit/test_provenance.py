@@ -127,3 +127,10 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_what_to_do_is_read_from_the_log_of_a_job_that_failed(tmp_path, root):
+    run_job(tmp_path, root, "raise ValueError('mine.csv has no rows')")
+    assert provenance.read_advice(tmp_path / "logs/job.log") == "mine.csv has no rows; then run again"
+    (tmp_path / "logs/job.log").write_text("all went well")
+    assert provenance.read_advice(tmp_path / "logs/job.log") is None

@@ -75,8 +75,8 @@ def test_an_interrupted_run_leaves_nothing_running_and_goes_on(small, to):
 
 
 def advice(result):
-    """The last words to the user but for Snakemake's own."""
-    return [line for line in result.stderr.splitlines() if line.startswith("What to do")][-1]
+    """The last words to the user but for Snakemake's own: of a log, what it says to do."""
+    return [line for line in result.stderr.splitlines() if line.startswith("results/small/logs/")][-1]
 
 
 def test_a_full_disk_is_named_and_a_run_goes_on_when_there_is_space(small):

@@ -31,6 +31,7 @@ from convexprune.corpus import (
     read_dataset,
     read_table,
 )
+from convexprune.progress import Progress
 
 FAILURE_COLUMNS = ["item", "word", "reason"]
 
@@ -271,8 +272,6 @@ def align_shard(
     that the aligner does not know.
     """
     global _aligner, _answers
-    from tqdm import tqdm
-
     recordings = read_recordings(table_path, settings["split"])
     rows = recordings.iloc[shard - 1 :: shards]
     ends = rows["offset"] + rows["n_samples"]
@@ -282,7 +281,8 @@ def align_shard(
     check_words(_aligner, recordings["word"].unique())
     with _workers(threads) as map_tasks:
         aligned = map_tasks(_align_recording, tasks)
-        results = list(tqdm(aligned, total=len(tasks), unit="file", mininterval=5))
+        shown = f"align {shard} of {shards}"
+        results = list(Progress(aligned, desc=shown, total=len(tasks), unit="file"))
 
     phones, failures = [], []
     for row, result in zip(rows.itertuples(), results, strict=True):

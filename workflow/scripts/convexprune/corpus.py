@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -43,7 +45,7 @@ class CorpusWriter:
         )
         self.samples.attrs["sampling_rate"] = SAMPLING_RATE
         self.digest = hashlib.sha256()
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, Any]] = []
         self.end = 0
         self.waiting = 0  # samples in the buffer
         self.buffer: list[np.ndarray] = []
@@ -63,7 +65,7 @@ class CorpusWriter:
         samples = np.concatenate([*self.buffer, np.zeros(0, np.int16)])
         self.buffer.clear()
         self.waiting = 0
-        self.digest.update(samples.astype("<i2", copy=False))
+        self.digest.update(samples.astype("<i2", copy=False).data)
         self.samples.resize((self.end,))
         self.samples[self.end - len(samples) :] = samples
         self.file.check()
@@ -99,22 +101,22 @@ def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -
 # Reading
 
 
-def read_csv(path: Path, **options) -> pd.DataFrame:
+def read_csv(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     """A CSV with every cell a string: the word "null" stays a word, the speaker 007 stays 007."""
     return pd.read_csv(path, dtype=str, na_filter=False, **options)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of a corpus: path, word, speaker, split as strings; offset, n_samples as integers."""
     return read_csv(path)[COLUMNS].astype({"offset": int, "n_samples": int})
 
 
-def read_dataset(path: Path) -> pd.DataFrame:
+def read_dataset(path: str | os.PathLike[str]) -> pd.DataFrame:
     """A dataset: `start` and `end` as integers, the rest as strings."""
     return read_csv(path)[ITEM_COLUMNS].astype({"start": int, "end": int})
 
 
-def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
+def read_clips(path: str | os.PathLike[str], start: ArrayLike, end: ArrayLike) -> np.ndarray:
     """Clips of one second from `samples[start:end]` of a finished corpus' HDF5 file.
 
     `start` and `end` are one position or N of them. Returns float32 in [-1, 1), shape (N, 16000), N = 1 for a
@@ -132,7 +134,7 @@ def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
 
 
 @contextmanager
-def open_samples(path: Path) -> Iterator[h5py.Dataset]:
+def open_samples(path: str | os.PathLike[str]) -> Iterator[h5py.Dataset]:
     """The samples of a finished corpus, open for reading. ValueError if the file is damaged (`hdf5.read`)."""
     with hdf5.read(path, "samples") as file:
         yield file["samples"]

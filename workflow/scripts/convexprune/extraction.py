@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from convexprune import devices, encoders, hdf5, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -172,7 +173,6 @@ def embed(
     Raises ValueError for an empty split, a wrong number of layers, and hidden states that are not finite.
     """
     import torch
-    from tqdm import tqdm
 
     from convexprune import corpus
 
@@ -207,7 +207,7 @@ def embed(
         labels = np.char.encode(items["label"].to_numpy(dtype=str), "utf-8")
         labels = labels.astype(h5py.string_dtype("utf-8", labels.dtype.itemsize))
         file.create_dataset("labels", data=labels, chunks=labels.shape, **hdf5.SUMS)
-        for first, last in tqdm(batches, unit="batch", mininterval=5):
+        for first, last in Progress(batches, desc=" ".join(identity.values()), unit="batch"):
             pooled = pool_items(model, feature_extractor, samples, items.iloc[first:last])
             if not np.isfinite(pooled).all():
                 raise ValueError(

@@ -12,11 +12,13 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexprune import corpus, devices, encoders, hdf5, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +84,8 @@ def cache_features(
     starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
     with hdf5.create(output) as file:
         stored = None
-        for first in range(0, len(rows), batch_size):
+        firsts = range(0, len(rows), batch_size)
+        for first in Progress(firsts, desc=f"features of {Path(folder).name}", unit="batch"):
             batch = rows[first : first + batch_size]
             clips = corpus.read_clips(samples, starts[batch], ends[batch])
             waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)

@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import h5py
 
@@ -26,7 +27,7 @@ class Disk(io.FileIO):
 
     error: OSError | None = None
 
-    def write(self, block) -> int:
+    def write(self, block: Any) -> int:
         view = memoryview(block).cast("B")
         size = len(view)
         try:

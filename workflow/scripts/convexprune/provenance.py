@@ -22,7 +22,11 @@ from contextlib import contextmanager
 from importlib import metadata
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("convexprune")
 
@@ -44,27 +48,32 @@ PACKAGES += [
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
 
-    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
-    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
-    line, and of a full disk or an interruption only the file has the traceback.
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. A terminal, which
+    Snakemake and other jobs write to as well, only gets warnings. An uncaught exception reaches both, and
+    then a last line that says what to do. Of a ValueError, which says what is wrong in one line, and of a
+    full disk or an interruption only the file has the traceback.
     """
     started = time.monotonic()
     process = os.getpid()
-    stderr = logging.StreamHandler(sys.stderr)
+    printed = logging.StreamHandler(sys.stderr)
+    printed.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         level=logging.INFO,
-        handlers=[stderr],
+        handlers=[printed],
         force=True,
     )
     logging.captureWarnings(True)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = (
+        "1"  # Transformers' bars for reading files; ours: progress.py
+    )
 
     def log_usage() -> None:
         if os.getpid() == process:  # not in a forked helper
             log.info("%s; %.1f s", describe_usage(), time.monotonic() - started)
 
-    def log_exception(kind, error, trace) -> None:
+    def log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         atexit.unregister(log_usage)
         told = issubclass(kind, ValueError | DiskFullError | KeyboardInterrupt)
         log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
@@ -79,10 +88,13 @@ def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     sys.excepthook = log_exception
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = LogFile(path, mode="w")
-    file.setFormatter(stderr.formatter)
+    file.setFormatter(printed.formatter)
     logging.getLogger().addHandler(file)
     log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
-    log.info("seed: %s", "none, nothing here is drawn" if seed is None else seed)
+    log.info(
+        "seed: %s",
+        "none of the config; what is drawn here, if anything, is always the same" if seed is None else seed,
+    )
     atexit.register(log_usage)
 
 
@@ -112,9 +124,11 @@ def describe_usage() -> str:
         resource.getrusage(who).ru_maxrss * unit / 1e6
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, where getrusage counts the process that started this one too
-        own = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    status = Path(
+        "/proc/self/status"
+    )  # on Linux, where getrusage counts the process that started this one too
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        own = int(peak[1]) * 1024 / 1e6
     torch = sys.modules.get("torch")
     device = "CPU"
     if torch and torch.cuda.is_initialized():
@@ -148,6 +162,12 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     return f"run again; if it fails again, report it with {log_path}"
 
 
+def read_advice(log_path: str | os.PathLike[str]) -> str | None:
+    """What to do by the log of a job that failed; None if it does not say."""
+    _, found, advice = Path(log_path).read_text().rpartition("What to do: ")
+    return advice.strip() if found else None
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left; none left for this user
 LITTLE_SPACE = 1 << 20  # bytes
 
@@ -171,14 +191,14 @@ def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def find_full_disk(error: BaseException, path: Path) -> int | None:
     """The error number of the full disk behind `error`, which was met in writing `path`; or None."""
-    if getattr(error, "errno", None) in FULL:
+    if isinstance(error, OSError) and error.errno in FULL:
         return error.errno
     for number in FULL:  # the libraries of safetensors and of the hub have a text only
         if os.strerror(number) in str(error):
             return number
     if isinstance(error, RuntimeError) and find_space(path) < LITTLE_SPACE:  # torch does not say why
         return errno.ENOSPC
-    return error.__context__ and find_full_disk(error.__context__, path)
+    return find_full_disk(error.__context__, path) if error.__context__ else None
 
 
 def find_space(path: Path) -> int:
@@ -247,7 +267,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: str | os.PathLike[str], table) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a pandas table without its index, atomically. Floats keep all their digits."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)
@@ -301,8 +321,11 @@ def end_with_parent() -> None:
     It would wait for its next task for ever.
     """
 
+    parent = multiprocessing.parent_process()
+    assert parent
+
     def watch() -> None:
-        connection.wait([multiprocessing.parent_process().sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
