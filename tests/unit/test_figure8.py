@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from convexprune.figures import figure8
-from drawn import BOTH, LONG, MANY, PAPER, assert_nothing_is_covered_or_clipped, output_in
+from drawn import BOTH, LONG, PAPER, assert_nothing_is_covered_or_clipped, output_in
 from matplotlib.colors import same_color
 
 pytestmark = pytest.mark.filterwarnings("error")  # Matplotlib warns where a layout does not fit
@@ -90,7 +90,7 @@ def test_a_view_holds_the_items_of_the_file_and_the_score_of_its_layer(tmp_path)
     for model, full in layers.items():
         paths[model, "words"], labels[model] = write_embeddings(tmp_path / model / "words.h5", full)
     data = figure8.tabulate(paths, plan_of(layers), convexity_of(layers), "pair", 1)
-    views = dict(data.groupby(["model", "layers"]))
+    views = dict(iter(data.groupby(["model", "layers"])))
     assert list(views) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]  # b keeps all of its layers
     for (model, k), view in views.items():
         assert view["label"].tolist() == labels[model] and view["item"].tolist() == list(range(60))
@@ -133,8 +133,8 @@ def test_views_stand_by_model_dataset_and_depth_with_one_look_a_class():
 
 @pytest.mark.parametrize(
     ("layers", "datasets"),
-    [(PAPER, BOTH), (LONG, ("words",)), (MANY, BOTH), ({"a": 3}, ("speakers",))],
-    ids=["paper", "long", "many", "one"],
+    [(PAPER, ("words",)), (LONG, ("speakers",)), ({"a": 3}, BOTH)],
+    ids=["paper", "long", "one"],
 )
 def test_figure8_keeps_everything_apart(layers, datasets):
     figure = figure8.draw(views_of(layers, datasets), list(layers))

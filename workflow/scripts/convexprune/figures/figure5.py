@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.markers import CARETDOWN
+from matplotlib.ticker import MaxNLocator
 
 from convexprune.figures import style
 
 LABELLED = 40  # most classes whose rows are labelled
 ROW = 0.09  # inches of a labelled row
 UNLABELLED = 1.6  # inches of all rows without labels
-COLUMN = 0.55  # inches that a model takes at least
 LONGEST = 12  # letters of a label; longer ones are cut
 
 
@@ -48,13 +48,12 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
     counts = [data["row"][data["dataset"] == name].max() + 1 for name in datasets]
     heights = [max(6, n) * ROW if n <= LABELLED else UNLABELLED for n in counts]
     limits = 10 * math.floor(data["score"].min() / 10), 10 * math.ceil(data["score"].max() / 10)
-    width = max(style.WIDTH, min(style.PAGE, 1.1 * len(models) + 1), COLUMN * len(models) + 1)
+    width = style.fit_columns(len(models), 1.1)
+    panel = (width - 1) / len(models)
     with matplotlib.rc_context(style.STYLE):
         figure = Figure((width, sum(heights) + 0.25 * len(datasets) + 0.7), layout="constrained")
-        grid = figure.subplots(
-            *(len(datasets), len(models)),
-            **{"sharex": "col", "sharey": "row", "squeeze": False, "height_ratios": heights},
-        )
+        shape, shared = (len(datasets), len(models)), {"sharex": "col", "sharey": "row"}
+        grid = figure.subplots(*shape, **shared, squeeze=False, height_ratios=heights)
         for dataset, n, axes in zip(datasets, counts, grid, strict=True):
             of_dataset = data[data["dataset"] == dataset]
             for model, ax in zip(models, axes, strict=True):
@@ -67,7 +66,8 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
                 axes[0].set_yticks([])
                 axes[0].set_ylabel(f"{n} {dataset}")
         for model, ax in zip(models, grid[0], strict=True):
-            ax.set_title(style.wrap(model, (width - 1) / len(models) - 0.12), loc="left", pad=8)
+            ax.set_title(style.wrap(model, panel - 0.12), loc="left", pad=8)
+            ax.xaxis.set_major_locator(MaxNLocator(max(2, int(panel / 0.25)), steps=[1, 2, 3, 4, 6, 8, 10]))
         figure.align_ylabels(grid[:, 0])
         figure.colorbar(image, ax=grid, label="convexity of the class (%)", aspect=40, pad=0.01)
         figure.supxlabel(f"{style.LAYERS}\n▼ kept by the plan", size=7.5)
@@ -77,13 +77,11 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
 def _draw_map(ax: Axes, classes: pd.DataFrame, limits: tuple[float, float]) -> AxesImage:
     """Draw the classes of one dataset in one model."""
     scores = classes.pivot(index="row", columns="layers", values="score")
-    full_layers = scores.columns.max()
     colours = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")
     image = ax.imshow(scores, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
     mark = {"marker": CARETDOWN, "color": "black", "markersize": 4, "clip_on": False}
     for layers in classes["layers"][classes["kept"]].unique():
         ax.plot(layers, 1.01, transform=ax.get_xaxis_transform(), **mark)
-    ax.set_xticks(range(0, full_layers + 1, -(-full_layers // 4)))
     ax.tick_params(length=1.5)
     ax.tick_params(axis="y", length=0)
     ax.spines[:].set_visible(False)

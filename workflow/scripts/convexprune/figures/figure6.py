@@ -44,19 +44,19 @@ def tabulate(
     key = ["task", "model"]
     runs = style.average_runs(finetuning)
     runs["kind"] = style.name_runs(runs, plan)
-    pruned = timing.merge(timing.groupby(key)["full_median"].median().rename("reference"), on=key)
-    pruned["latency"] = pruned["reference"] * pruned["ratio_median"]
-    full = pruned.groupby([*key, "full_layers"], as_index=False).agg(
-        latency=("reference", "first"), disturbed=("disturbed", "any")
+    full = timing.groupby([*key, "full_layers"], as_index=False).agg(
+        latency=("full_median", "median"), disturbed=("disturbed", "any")
     )
-    pruned = pruned[pruned["layers"] < pruned["full_layers"]]
-    latency = pd.concat([pruned, full.rename(columns={"full_layers": "layers"})])
+    full = full.rename(columns={"full_layers": "layers"})
+    others = timing[timing["layers"] < timing["full_layers"]].merge(full[[*key, "latency"]], on=key)
+    others["latency"] *= others["ratio_median"]
+    latency = pd.concat([full, others])[[*key, "layers", "latency", "disturbed"]]
     counted = costs[[*key, "layers", "bytes", "multiply_adds"]]
-    points = runs.merge(counted).merge(latency[[*key, "layers", "latency", "disturbed"]], how="left")
+    points = runs.merge(counted).merge(latency, how="left")
     names = [column for column in points if column not in COSTS]
     table = points.melt(names, list(COSTS), var_name="cost").dropna(subset="value")
     table["value"] *= table["cost"].map({cost: factor for cost, (_, factor) in COSTS.items()})
-    table["disturbed"] = (table["disturbed"] == True) & (table["cost"] == "latency")  # noqa: E712
+    table["disturbed"] = table["disturbed"].eq(True) & (table["cost"] == "latency")
     fronts = [find_front(group) for _, group in table.groupby(["task", "cost"], sort=False)]
     return table.assign(front=pd.concat(fronts)).sort_values(["task", "cost", "model", "layers"])
 
@@ -64,8 +64,8 @@ def tabulate(
 def find_front(points: pd.DataFrame) -> pd.Series:
     """Which of `points` (value, accuracy) are on the Pareto front: none is better in one, as good in both."""
     order = points.sort_values(["value", "accuracy"], ascending=[True, False])
-    before = order["accuracy"].cummax().shift(fill_value=-np.inf)
-    return (order["accuracy"] > before).reindex(points.index)
+    before = order["accuracy"].cummax().shift()  # missing for the first
+    return (~(order["accuracy"] <= before)).reindex(points.index)
 
 
 def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -21,8 +23,7 @@ KINDS = {  # kind -> its name in the legend and how its lines look
 }
 QUANTITIES = {"loss": "training loss", "validation_accuracy": "validation\naccuracy (%)"}
 KEPT = {"linestyle": "none", "marker": "o", "markersize": 3, "markeredgecolor": "black"}
-COLUMN = 0.55  # inches that a model takes at least
-DEPTHS = matplotlib.colormaps["viridis_r"].resampled(256)
+DEPTHS = ListedColormap(matplotlib.colormaps["viridis_r"](np.linspace(0.12, 1, 256)))  # no pale yellow
 
 
 def tabulate(logs: pd.DataFrame, plan: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +51,8 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
     """
     tasks = [task for task in style.DATASETS if task in set(data["task"])]
     rows = [(task, quantity) for task in tasks for quantity in QUANTITIES]
-    width = max(style.WIDTH, min(style.PAGE, 1.4 * len(models) + 1), COLUMN * len(models) + 1)
+    width = style.fit_columns(len(models), 1.4)
+    panel = (width - 1) / len(models)
     with matplotlib.rc_context(style.STYLE):
         figure = Figure((width, 1.1 * len(rows) + 1), layout="constrained")
         grid = figure.subplots(len(rows), len(models), sharex=True, sharey="row", squeeze=False)
@@ -65,8 +67,8 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
                 style.stretch_accuracy(axes[0])
         figure.align_ylabels(grid[:, 0])
         for model, ax in zip(models, grid[0], strict=True):
-            ax.set_title(style.wrap(model, (width - 1) / len(models) - 0.12), loc="left")
-        grid[0, 0].xaxis.set_major_locator(MaxNLocator(2 if width / len(models) < 1.2 else 4, integer=True))
+            ax.set_title(style.wrap(model, panel - 0.12), loc="left")
+        grid[0, 0].xaxis.set_major_locator(MaxNLocator(2 if panel < 1 else 4, integer=True))
         grid[0, 0].xaxis.set_major_formatter(
             FuncFormatter(lambda step, _: f"{step / 1000:g}k" if step >= 1000 else f"{step:g}")
         )

@@ -89,7 +89,7 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
         for column, dataset in enumerate(datasets):
             of_dataset = data[data["dataset"] == dataset]
             labels = of_dataset["label"][of_dataset["coloured"]].unique()
-            looks = dict(zip(sorted(labels), LOOKS, strict=True))
+            looks = dict(zip(sorted(labels), LOOKS, strict=False))
             for model, axes in zip(models, grid[:, 3 * column :], strict=True):
                 views = of_dataset[of_dataset["model"] == model].groupby("layers")
                 for ax, (layers, view) in zip(axes, views, strict=False):

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from convexprune import provenance
 
 WIDTH, PAGE = 3.6, 7.2  # inches: a column of a two-column page, and both
+NARROW = 0.62  # inches: a panel is at least as wide, be there more than a page takes
 # Colours that stay apart in every common colour blindness.
 BLUE, ORANGE, GREEN, RED, PINK, *_, GREY, _, SKY = seaborn.color_palette("colorblind").as_hex()
 DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}
@@ -103,17 +104,25 @@ def add_legend(
 ) -> None:
     """Add a legend below the panels, in as many columns (of at most four) as its names leave room for.
 
-    One in the `center` has the whole width, on the `left` or `right` half of it.
+    One in the `center` has the whole width, on the `left` or `right` half of it. More than three rows make
+    the figure taller, not its panels smaller.
     """
     width = figure.get_figwidth() / (1 if place == "center" else 2)
     columns = int(width / (0.5 + LETTER * max(len(handle.get_label()) for handle in handles)))
     columns = min(max(1, columns), 4, len(handles))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.15 * max(0, rows - 3))
     figure.legend(handles=handles, title=title, loc=f"outside lower {place}", ncols=columns)
 
 
+def fit_columns(n: int, inches: float) -> float:
+    """Width of a figure of `n` panels side by side, `inches` each if the page has room for them."""
+    return max(WIDTH, min(PAGE, 1 + n * inches), 1 + n * NARROW)
+
+
 def wrap(name: str, inches: float) -> str:
-    """A name in lines of at most `inches`, broken at its hyphens if possible."""
-    return textwrap.fill(name, max(4, int(inches / LETTER)))
+    """A name in lines of at most `inches` (or nine letters), broken at its hyphens if possible."""
+    return textwrap.fill(name, max(9, int(inches / LETTER)))
 
 
 def stretch_accuracy(ax: Axes) -> None:
