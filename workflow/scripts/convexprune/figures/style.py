@@ -128,7 +128,7 @@ def wrap(name: str, inches: float) -> str:
 def stretch_accuracy(ax: Axes) -> None:
     """Stretch an axis of accuracies (%) towards 100, where good models crowd: logarithmic in 101 - y."""
 
-    def forward(y):
+    def forward(y: Any) -> Any:
         return -np.log(np.maximum(101 - y, 1e-3))
 
     ax.set_yscale("function", functions=(forward, lambda z: 101 - np.exp(-z)))
