@@ -4,11 +4,6 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "workflow/report/workflow.rst"
 
@@ -29,8 +24,7 @@ rule all:
     default_target: True
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
-        figures=multiext("<results>/figures/figure", "1.pdf", "4.pdf"),
-        figures_of_sweep=multiext("<results>/figures/figure", "2.pdf", "3.pdf") if config["sweep"] else [],
+        figures=expand("<results>/figures/figure{number}.pdf", number=FIGURES),
         choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
@@ -40,5 +34,15 @@ rule all:
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
 
 
+# Before any job starts, but not in a dry run, which shows the whole plan.
+onstart:
+    check_results_folder()
+    check_terms_of_maus()
+
+
 onsuccess:
     print_outcome()
+
+
+onerror:
+    print_failures(log)

@@ -1,14 +1,17 @@
 """The real graph, from speech synthesis to Table 1, on the least data that makes sense."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import browser
 import h5py
 import onnxruntime
 import pandas as pd
 import pytest
-from convexprune import corpus
+from convexprune import corpus, needs
 from plans import expand, read_jobs
 from test_reruns import RULED
 from transformers import AutoFeatureExtractor
@@ -122,10 +125,35 @@ def test_exported_models_are_the_pruned_ones_and_label_as_they_did(finished):
 
 
 def test_figures_are_drawn(finished):
-    for figure in ("figure1", "figure2", "figure3", "figure4"):
+    for figure in (f"figure{number}" for number in range(1, 9)):
         assert (finished.directory / RESULTS / f"figures/{figure}.pdf").read_bytes().startswith(b"%PDF")
         assert (finished.directory / RESULTS / f"figures/{figure}.png").stat().st_size > 10_000
         assert len(read(finished, f"figures/{figure}.csv")) > 1
+
+
+def test_every_run_has_its_curve_and_its_place_among_the_costs(finished):
+    runs = read(finished, "finetuning.csv").set_index(["model", "task", "layers", "seed"])
+    curves = read(finished, "figures/figure7.csv").set_index(["model", "task", "layers", "seed"])
+    assert curves["step"][curves["kept"]].to_dict() == runs["best_step"].to_dict()
+    points = read(finished, "figures/figure6.csv")
+    assert len(points) == 3 * len(runs)  # the sweep is timed too
+    for row in points.itertuples():
+        run = runs.loc[(row.model, row.task, row.layers, 0)]
+        assert row.accuracy == pytest.approx(100 * run["accuracy"])
+
+
+def test_classes_and_views_are_of_the_pretrained_models(finished):
+    classes = read(finished, "figures/figure5.csv")
+    views = read(finished, "figures/figure8.csv")
+    plan = read(finished, "plan.csv").set_index(["model", "task"])["layers"]
+    for (model, dataset), view in views.groupby(["model", "dataset"]):
+        kept = plan[model, dataset]
+        assert set(view["layers"]) == {0, kept, 2} and set(view["layers"][view["kept"]]) == {kept}
+        own = classes[(classes["model"] == model) & (classes["dataset"] == dataset)]
+        assert set(own["layers"][own["kept"]]) == {kept}
+        at_zero = view[view["layers"] == 0]["label"].value_counts()
+        expected = own[own["layers"] == 0].set_index("label")["n_items"]
+        assert at_zero.to_dict() == expected.to_dict()
 
 
 def test_costs_are_those_of_the_models_trained(finished):
@@ -171,11 +199,16 @@ def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(
         introduction = report.page.locator("#app").inner_text()
         assert "Corpus: synthetic" in introduction and "hubert-tiny" in introduction
         categories = report.categories()
-        assert {"Convexity", "Figures", "Plan", "Summary", "Table 1"} <= set(categories)
+        assert categories == [  # in the order in which they are to be read
+            *("1. Summary", "2. Data", "3. Convexity", "4. Plan", "5. Table 1", "6. Figures"),
+            *("7. Does convexity choose well?", "8. Costs"),
+        ]
         tables = {}
         for category in categories:
             labels = report.results(category)
             assert len(set(labels)) == len(labels) and all(labels)
+            if category == "6. Figures":
+                assert [label.partition(":")[0] for label in labels] == [*"12345678"]
             for number, label in enumerate(labels):
                 assert len(report.caption(category, number)) > 100, f"{label} has no caption"
                 shown = report.view(category, number)
@@ -186,10 +219,48 @@ def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(
                     tables[category] = page.locator("table").first.inner_text()
                     pictures = page.locator("img").all()
                     assert all(browser.picture_width(picture) > 500 for picture in pictures)
-                    assert len(pictures) == (4 if category == "Summary" else 0)
-        for category in ("Convexity", "Plan", "Summary", "Table 1"):
+                    assert len(pictures) == (8 if category == "1. Summary" else 0)
+        for category in ("1. Summary", "3. Convexity", "4. Plan", "5. Table 1", "8. Costs"):
             assert "hubert-tiny" in tables[category] and "wav2vec2-tiny" in tables[category]
         assert report.problems == []
+
+
+NOT_HERE = {
+    "all",
+    "download_archive",
+    "download_model",
+    "import_model",
+}  # the rules that this run does without
+
+
+def test_every_rule_logs_what_its_results_come_from(finished):
+    result = finished.run("--list-rules", "--configfile", "small.yaml")
+    rules = set(re.findall(r"^\w+$", result.stdout, flags=re.MULTILINE))
+    assert {"embed", "plan_layers", "show_plan"} | NOT_HERE < rules
+    for rule in rules - NOT_HERE:
+        place = re.sub("^show_", "show_table/", rule)
+        logs = [*(finished.directory / RESULTS / "logs").glob(f"{place}.log")]
+        logs += (finished.directory / RESULTS / "logs" / place).rglob("*.log")
+        assert logs, f"{rule} has no log"
+        for log in logs:
+            first, second, *_, last = log.read_text().splitlines()
+            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d INFO convexprune: python 3\.", first), log
+            assert f"pandas {pd.__version__}" in first, log
+            assert "seed: " in second, log
+            assert re.search(
+                r"device: CPU; peak memory: \d+ MB, \d+ MB in its largest child; [\d.]+ s$", last
+            ), log
+
+
+def test_the_summary_has_the_time_and_memory_of_every_heavy_rule(finished):
+    command = [sys.executable, "-m", "convexprune", "summary", RESULTS]
+    path = {"PYTHONPATH": "workflow/scripts"}
+    result = subprocess.run(
+        command, cwd=finished.directory, env=path, capture_output=True, text=True, check=True
+    )
+    _, *rows, total = (line.split() for line in result.stdout.splitlines())
+    assert {rule for rule, *_ in rows} == set(needs.MEMORY) - {"import_model", "ingest_table"}
+    assert all(0 < float(number) < 4000 for number in (total[2], total[-1]))  # minutes, MB
 
 
 def test_run_again_has_nothing_to_do(finished):

@@ -34,7 +34,15 @@ rule cache_features:
 rule finetune:
     input:
         code=library(
-            "finetuning", "training", "features", "devices", "metrics", "pruning", "encoders", "corpus"
+            "finetuning",
+            "training",
+            "features",
+            "positions",
+            "devices",
+            "metrics",
+            "pruning",
+            "encoders",
+            "corpus",
         ),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
@@ -122,9 +130,10 @@ rule merge_timing:
     input:
         code=library("metrics"),
         metrics=lambda wildcards: [
-            f"<results>/timing/{model}/{task}/{get_layers(model, task)}.json"
+            f"<results>/timing/{model}/{task}/{layers}.json"
             for model in MODELS
             for task in TASKS
+            for layers in get_timed_layers(model, task)
         ],
     output:
         table="<results>/timing.csv",

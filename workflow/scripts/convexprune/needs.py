@@ -6,7 +6,6 @@ Times come from the arithmetic of the models and modest rates of hardware; a job
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ MEMORY = {
     "align_shard": (1_000, 0, 500),
     "cache_features": (4_000, 4, 0),
     "count_costs": (4_000, 0, 0),
+    "draw_figure8": (3_000, 0, 0),
     "embed": (4_000, 4, 0),
     "export_model": (4_000, 6, 0),
     "finetune": (4_000, 10, 0),
@@ -91,6 +91,9 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     elif job.rule == "probe_layers":
         # 10,000 points of 768 dimensions took 25 s a layer on one thread.
         work = (job.layers + 1) * clips / CLIPS
+    elif job.rule == "draw_figure8":
+        # A view of 2,000 points took 10 s on one thread.
+        work = 3 * len(config["models"]) * len(config["tasks"]) / 6 / threads
     elif job.rule == "align_shard":
         work = 20 / config["datasets"]["phonemes"]["shards"]
     else:
@@ -157,15 +160,17 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
                 yield from [Job("finetune", name, layers)] * len(config["finetuning"]["seeds"])
             if swept:
                 yield Job("probe_layers", name, full)
-            yield Job("time_inference", name, full)
+            timed = 1 + len(set(swept) - {full, kept})
+            yield from [Job("time_inference", name, full)] * timed
             yield Job("export_model", name, full)
     for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "count_costs"):
         yield Job(rule)
-    for rule in ("compare_predictions", "make_table1", "correlate_convexity", "draw_figure1", "draw_figure4"):
+    for rule in ("compare_predictions", "make_table1", "correlate_convexity"):
         yield Job(rule)
     if config["sweep"]:
         yield from [Job("study_choices"), Job("draw_figure2"), Job("draw_figure3")]
-    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence"]
+    yield from [Job(f"draw_figure{number}") for number in (1, 4, 5, 6, 7, 8)]
+    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence", "costs", "timing"]
     for table in [*shown, *(["choices"] if config["sweep"] else [])]:
         yield Job(f"show_{table}")
     yield Job("write_summary")
@@ -194,7 +199,7 @@ def estimate(config: Mapping[str, Any]) -> str:
     """A table of the submitted jobs by rule, with hours expected and hours that their limits reserve."""
     jobs = list(list_jobs(config))
     lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
-    totals = Counter()
+    hours: list[tuple[float, float, float]] = []
     submitted = [job for job in jobs if is_submitted(job, config)]  # the others run on the submitting host
     for rule in dict.fromkeys(job.rule for job in submitted):
         mine = [job for job in submitted if job.rule == rule]
@@ -202,14 +207,12 @@ def estimate(config: Mapping[str, Any]) -> str:
         at_most = sum(gpus(job, config) * time_limit(job, config) for job in mine) / 60
         core_hours = sum(minutes(job, config) for job in mine) * config["threads"] / 60
         sizes = sorted(memory(job, config) / 1000 for job in mine)
-        totals += Counter(jobs=len(mine), gpu=gpu_hours, most=at_most, cores=core_hours)
+        hours.append((gpu_hours, at_most, core_hours))
         lines.append(
             f"{rule:20} {len(mine):5} {gpu_hours:10.1f} {at_most:8.1f} {core_hours:11.1f} "
             f"{f'{sizes[0]:.1f}-{sizes[-1]:.1f} GB':>14}"
         )
-    lines.append(
-        f"{'submitted':20} {totals['jobs']:5} {totals['gpu']:10.1f} {totals['most']:8.1f} "
-        f"{totals['cores']:11.1f}"
-    )
+    gpu_hours, at_most, core_hours = (sum(column) for column in zip(*hours, strict=True))
+    lines.append(f"{'submitted':20} {len(submitted):5} {gpu_hours:10.1f} {at_most:8.1f} {core_hours:11.1f}")
     lines.append(f"{'on this host':20} {len(jobs) - len(submitted):5}")
     return "\n".join(lines)
