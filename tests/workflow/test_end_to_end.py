@@ -12,8 +12,6 @@ import onnxruntime
 import pandas as pd
 import pytest
 from convexprune import corpus, needs
-from plans import expand, read_jobs
-from test_reruns import RULED
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -267,14 +265,3 @@ def test_run_again_has_nothing_to_do(finished):
     result = finished.run("--cores", "2", "--configfile", "small.yaml")
     assert result.returncode == 0
     assert "Nothing to be done" in result.stderr + result.stdout
-
-
-def test_a_plan_that_picks_the_same_layers_trains_nothing(finished):
-    """A row of test_reruns with nothing that stands in."""
-    before = read(finished, "plan.csv")
-    config = (finished.directory / "small.yaml").read_text() + "plan: {tolerance: 0.050001}\n"
-    (finished.directory / "changed.yaml").write_text(config)
-    result = finished.run("--cores", "2", "--configfile", "changed.yaml")
-    assert result.returncode == 0, result.stderr[-5000:]
-    assert set(read_jobs(result.stdout + result.stderr)) == expand(RULED)
-    assert read(finished, "plan.csv").layers.equals(before.layers)
