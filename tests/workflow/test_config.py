@@ -516,6 +516,18 @@ def test_merged_mappings_and_aliases_are_no_repeats(tmp_path):
     assert configuration.read_yaml(tmp_path / "mine.yaml")["b"] == {"x": 2}
 
 
+def test_what_a_pattern_allows_is_described():
+    def parts(schema):
+        yield schema
+        for value in schema.values():
+            if isinstance(value, dict):
+                yield from parts(value)
+
+    patterns = [part for part in parts(configuration.validator().schema) if "pattern" in part]
+    assert len(patterns) > 5
+    assert all("description" in part for part in patterns)
+
+
 def test_defaults_are_those_of_the_schema(paper):
     configuration.complete(paper)
     assert paper["convexity"]["untrained"] == []
