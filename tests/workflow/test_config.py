@@ -348,10 +348,10 @@ TABLES = {
     "missing": (None, 'corpus.table.csv: "mine.csv"; no such file'),
     "empty": ("", 'corpus.table.csv: "mine.csv"; is not a CSV file'),
     "not in UTF-8": (b"path,word\ncaf\xe9.wav,yes\n", "is not a CSV file in UTF-8"),
-    "from a spreadsheet": ("\ufeffpath;word\na.wav;yes\n", "required: path, word; it has path;word. The first"),
+    "from a spreadsheet": ("\ufeffpath;word\na.wav;yes\n", "required: path, word; it has path;word"),
     "a comma too many": ("path,word\na.wav,yes\nb.wav,no,x\n", "is not a CSV file in UTF-8 (Error"),
     "without rows": ("path,word,speaker\n", "has no rows"),
-    "without a column": ("path,label\na.wav,yes\n", "no column word; required: path, word; it has path, label"),
+    "without a column": ("path,label\na.wav,yes\n", "no column word; required: path, word; it has path"),
     "a row twice": (
         "path,word\na.wav,yes\nb.wav,no\n./a.wav,yes\nb.wav,no\n",
         "row 3 (./a.wav): the path stands in an earlier row too; bad rows in all: 2",
