@@ -66,9 +66,16 @@ def prepare(folder: Path) -> None:
 
 def start(folder: Path, *command: str) -> subprocess.Popen:
     """Start a command in a session of its own; what it prints is added to `run.log`."""
+    library = folder / "workflow/scripts"  # the copy's, not the one that is installed
     with open(folder / "run.log", "a") as log:
         return subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(library)},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
 
