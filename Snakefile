@@ -24,8 +24,7 @@ rule all:
     default_target: True
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
-        figures=multiext("<results>/figures/figure", "1.pdf", "4.pdf"),
-        figures_of_sweep=multiext("<results>/figures/figure", "2.pdf", "3.pdf") if config["sweep"] else [],
+        figures=expand("<results>/figures/figure{number}.pdf", number=FIGURES),
         choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",

@@ -10,17 +10,14 @@ import draw_figure4
 import numpy as np
 import pandas as pd
 import pytest
-from convexprune import figures
+from convexprune.figures import figure1, figure2, figure3, figure4, style
+from drawn import PAPER, assert_nothing_is_covered_or_clipped, output_in
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from PIL import Image
 
 pytestmark = pytest.mark.filterwarnings("error")  # Matplotlib warns where a layout does not fit
 
-PAPER = {
-    **{"wav2vec2-base": 12, "wav2vec2-large": 24, "wavlm-base": 12, "wavlm-large": 24},
-    **{"hubert-base": 12, "hubert-large": 24, "ccc-wav2vec2-base": 12},
-}
 STATES = ("pretrained", "words", "speakers", "untrained")
 
 
@@ -62,12 +59,12 @@ def finetuning_of(layers, task="words", step=2, seeds=(0,)) -> pd.DataFrame:
 def draw1(layers, average="pair", **kwargs):
     table = convexity_of(layers, **kwargs)
     sizes = {model: "large" if "large" in model else "base" for model in layers}
-    data = figures.figure1_data(table, plan_of(layers), list(layers), average)
-    return table, figures.figure1(data, list(layers), sizes)
+    data = figure1.tabulate(table, plan_of(layers), list(layers), average)
+    return table, figure1.draw(data, list(layers), sizes)
 
 
 def draw2(table, runs, models, task, average="pair"):
-    return figures.figure2(figures.figure2_data(table, runs, models, task, average), models, task)
+    return figure2.draw(figure2.tabulate(table, runs, models, task, average), models, task)
 
 
 def choices_of(models, tasks=("words",), seconds=1e5) -> pd.DataFrame:
@@ -128,19 +125,6 @@ def line_through(ax, x, y):
     return found
 
 
-def assert_nothing_is_covered_or_clipped(figure):
-    """Panels with their labels, legend and figure edge keep apart (a hair's rounding allowed)."""
-    figure.draw_without_rendering()
-    boxes = [ax.get_tightbbox() for ax in figure.axes if ax.axison]
-    boxes += [legend.get_window_extent() for legend in figure.legends]
-    edge = figure.bbox.padded(1)
-    for box in boxes:
-        assert edge.x0 <= box.x0 < box.x1 <= edge.x1
-        assert edge.y0 <= box.y0 < box.y1 <= edge.y1
-    for one, other in combinations(boxes, 2):
-        assert not one.padded(-1).overlaps(other.padded(-1))
-
-
 def test_base_models_above_large_ones():
     _, figure = draw1(PAPER)
     assert grid_of(figure) == [
@@ -168,7 +152,7 @@ def test_every_curve_is_drawn_as_its_dataset_and_state(average):
             rows = rows.sort_values("layers")
             line = line_through(ax, np.arange(full + 1), 100 * rows[score])
             if state != "untrained":
-                assert same_color(line.get_color(), figures.DATASETS[dataset])
+                assert same_color(line.get_color(), style.DATASETS[dataset])
             dashes.setdefault(state, set()).add(str(line._unscaled_dash_pattern))
             low, high = 100 * (rows[score] - rows[stderr]), 100 * (rows[score] + rows[stderr])
             bands = (band.get_datalim(ax.transData) for band in ax.collections)
@@ -192,7 +176,7 @@ def test_the_plan_is_marked_on_the_pretrained_curve_of_its_task():
             if len(line.get_xdata())
         }
         assert found == {
-            (figures.DATASETS[task], k, round(100 * pretrained[model, task, k], 9))
+            (style.DATASETS[task], k, round(100 * pretrained[model, task, k], 9))
             for task, k in (("words", full // 2), ("speakers", full // 4))
         }
 
@@ -306,12 +290,12 @@ def test_no_runs_of_the_task_is_an_error_that_says_so():
 @pytest.mark.parametrize(("seeds", "error"), [((0,), "sigma"), ((0, 1, 2), "spread")])
 def test_accuracy_bars_are_the_spread_over_seeds_or_sigma_for_one(seeds, error):
     runs = finetuning_of({"a": 2}, step=1, seeds=seeds)
-    data = figures.figure2_data(convexity_of({"a": 2}), runs, ["a"], "words", "pair")
+    data = figure2.tabulate(convexity_of({"a": 2}), runs, ["a"], "words", "pair")
     accuracies = runs.groupby("layers")["accuracy"]
     expected = 100 * (accuracies.std() if error == "spread" else accuracies.size() * 0.002)
     assert data[error].tolist() == pytest.approx(expected.tolist())
     assert (data["seeds"] == len(seeds)).all()
-    (ax,) = figures.figure2(data, ["a"], "words").axes
+    (ax,) = figure2.draw(data, ["a"], "words").axes
     vertical = max(ax.collections, key=lambda bars: np.ptp(bars.get_segments()[0][:, 1]))
     heights = [np.ptp(segment[:, 1]) for segment in vertical.get_segments()]
     assert heights == pytest.approx(2 * expected.to_numpy())
@@ -325,14 +309,12 @@ def handles_of(figure) -> dict[str, tuple]:
 
 def test_a_model_looks_alike_in_every_figure():
     some = ["wavlm-base", "hubert-large"]
-    data = figures.figure2_data(convexity_of(PAPER), finetuning_of(PAPER), some, "words", "pair")
+    data = figure2.tabulate(convexity_of(PAPER), finetuning_of(PAPER), some, "words", "pair")
     drawn = [
-        figures.figure2(data, list(PAPER), "words"),
-        figures.figure3(choices_of(some), list(PAPER)),
-        figures.figure4(
-            convergence_of({model: PAPER[model] for model in some}), correlations_of(), list(PAPER)
-        ),
-        figures.figure4(convergence_of(PAPER), correlations_of(), list(PAPER)),
+        figure2.draw(data, list(PAPER), "words"),
+        figure3.draw(choices_of(some), list(PAPER)),
+        figure4.draw(convergence_of({model: PAPER[model] for model in some}), correlations_of(), list(PAPER)),
+        figure4.draw(convergence_of(PAPER), correlations_of(), list(PAPER)),
     ]
     for model in some:
         assert len({handles_of(figure)[model] for figure in drawn}) == 1
@@ -346,7 +328,7 @@ def drawn_points(ax, marker) -> set[tuple[float, float]]:
 
 def test_choices_are_drawn_with_their_loss_and_their_time():
     table = choices_of(["a", "b"], tasks=("words", "speakers"))
-    axes = figures.figure3(table, ["a", "b"]).axes
+    axes = figure3.draw(table, ["a", "b"]).axes
     assert [ax.get_title(loc="left") for ax in axes] == (
         ["accuracy lost, words", "time to choose", "accuracy lost, speakers", "time to choose"]
     )
@@ -370,14 +352,14 @@ def test_choices_are_drawn_with_their_loss_and_their_time():
 
 def test_unknown_times_are_left_out():
     table = choices_of(["a"]).assign(seconds=np.nan)
-    figure = figures.figure3(table, ["a"])
+    figure = figure3.draw(table, ["a"])
     assert_nothing_is_covered_or_clipped(figure)
 
 
 @pytest.mark.parametrize("seconds", [1, 50, 1e3, 1e6])
 @pytest.mark.parametrize("models", [list(PAPER), ["a"]], ids=["seven", "one"])
 def test_figure3_keeps_everything_apart(models, seconds):
-    figure = figures.figure3(choices_of(models, ("words", "speakers"), seconds), models)
+    figure = figure3.draw(choices_of(models, ("words", "speakers"), seconds), models)
     assert_nothing_is_covered_or_clipped(figure)
     for ax in figure.axes:
         low, high = ax.get_xlim()
@@ -389,7 +371,7 @@ def test_figure3_keeps_everything_apart(models, seconds):
 
 def test_last_layer_convexity_is_drawn_against_accuracy_with_the_layers_written():
     table = convergence_of(PAPER)
-    figure = figures.figure4(table, correlations_of(), list(PAPER))
+    figure = figure4.draw(table, correlations_of(), list(PAPER))
     for ax, task in zip(figure.axes, ("words", "speakers"), strict=True):
         assert ax.get_title(loc="left") == f"{task}, ρ = 0.88"
         of_task = table[table["task"] == task]
@@ -400,23 +382,19 @@ def test_last_layer_convexity_is_drawn_against_accuracy_with_the_layers_written(
         assert {(*np.round(text.xy, 9), text.get_text()) for text in ax.texts} == points
         drawn = np.concatenate([line.get_xydata() for line in ax.get_lines()])
         assert {tuple(point) for point in np.round(drawn, 9)} == {point[:2] for point in points}
-    unknown = figures.figure4(table, correlations_of(rho=np.nan), list(PAPER))
+    unknown = figure4.draw(table, correlations_of(rho=np.nan), list(PAPER))
     assert [ax.get_title(loc="left") for ax in unknown.axes] == ["words", "speakers"]
 
 
 @pytest.mark.parametrize("tasks", [("words",), ("words", "speakers")])
 @pytest.mark.parametrize("layers", [PAPER, {"tiny": 4}], ids=["seven", "one"])
 def test_figure4_keeps_everything_apart(layers, tasks):
-    figure = figures.figure4(convergence_of(layers, tasks), correlations_of(tasks), list(layers))
+    figure = figure4.draw(convergence_of(layers, tasks), correlations_of(tasks), list(layers))
     assert_nothing_is_covered_or_clipped(figure)
     for ax in figure.axes:
         boxes = [text.get_window_extent() for text in ax.texts]
         assert all(ax.get_window_extent().containsx(box.x0) for box in boxes)
         assert not any(one.padded(-1).overlaps(other.padded(-1)) for one, other in combinations(boxes, 2))
-
-
-def output_in(folder) -> SimpleNamespace:
-    return SimpleNamespace(**{kind: str(folder / f"figure.{kind}") for kind in ("csv", "pdf", "png")})
 
 
 @pytest.mark.parametrize("adapter", [draw_figure1, draw_figure2, draw_figure3, draw_figure4])
@@ -444,7 +422,7 @@ def test_adapters_write_pdf_png_and_what_they_show(adapter, tmp_path):
     assert (tmp_path / "out/figure.pdf").read_bytes().startswith(b"%PDF")
     with Image.open(tmp_path / "out/figure.png") as image:
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
-        assert image.width == 200 * figures.WIDTH
+        assert image.width == 200 * style.WIDTH
     rows = {draw_figure1: 4 * 3 * 4, draw_figure2: 3, draw_figure3: 8, draw_figure4: 2}
     assert len(pd.read_csv(tmp_path / "out/figure.csv")) == rows[adapter]
 
@@ -455,6 +433,6 @@ def test_a_figure_saved_later_has_the_same_bytes(tmp_path, monkeypatch):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", day)  # the date that matplotlib would write
         figure = Figure()
         figure.text(0.5, 0.5, "text")
-        figures.save(figure, pd.DataFrame(), output_in(tmp_path))
+        style.save(figure, pd.DataFrame(), output_in(tmp_path))
         written.append([(tmp_path / f"figure.{kind}").read_bytes() for kind in ("pdf", "png")])
     assert written[0] == written[1]

@@ -52,6 +52,12 @@ def inputs(**changes):
         "convexity": convexity,
         "studies": ["# The data\n\n| dataset |\n"],
         "failures": None,
+        "labels": None,
+        "timing": pd.DataFrame({"disturbed": [False, None]}),
+        "took": pd.DataFrame(
+            [("finetune", 3, 12.04, 6.0, 11.0, 900.4)],
+            columns=["rule", "jobs", "minutes", "longest", "cpu_minutes", "peak_mb"],
+        ),
         "provenance": {
             "tiny": {
                 "source": "hub",
@@ -62,7 +68,8 @@ def inputs(**changes):
             }
         },
         "metrics": [{"versions": {"torch": "2"}, "device": "cpu", "threads": 1}] * 2,
-        "figures": ["figures/figure1.png"],
+        "versions": {"numba": "5"},
+        "figures": [f"figures/figure{number}.png" for number in range(1, 9)],
     } | changes
 
 
@@ -86,11 +93,35 @@ def test_the_best_layer_is_of_one_or_more_and_of_the_mean_asked_for():
     assert by_class == [*cells, "0.300 ± 0.020", "0.400 ± 0.020 (1)", "0.200 ± 0.020"]
 
 
-def test_what_was_left_out_is_said():
-    text = summarise(**inputs(failures=pd.DataFrame({"item": ["a", "b"]})))
-    assert "- speakers: not in this config" in text
-    assert "- 2 recordings could not be aligned: see alignment/failures.csv" in text
-    assert "aligned" not in summarise(**inputs())
+def test_what_was_left_out_failed_or_is_doubtful_is_said():
+    labels = pd.DataFrame({"label": ["t", "4", "null"], "count": [9, 2, 1], "kept": [True, False, False]})
+    text = summarise(
+        **inputs(
+            failures=pd.DataFrame({"item": ["a", "b"]}),
+            labels=labels,
+            splits={"words": "validation", "phonemes": "validation"},
+            timing=pd.DataFrame({"disturbed": [True, False, None]}),
+            plan=inputs()["plan"].query("task == 'speakers'"),
+            figures=["figures/figure1.png", *(f"figures/figure{number}.png" for number in range(4, 9))],
+        )
+    )
+    told = text.partition("## Left out")[2].partition("## Made of")[0]
+    assert [line for line in told.splitlines() if line.startswith("-")] == [
+        "- speakers: not in this config",
+        "- words: no model was fine-tuned to them",
+        "- Figure 2 and Figure 3: they show a sweep, which is not in this config",
+        "- 2 recordings could not be aligned: see alignment/failures.csv",
+        "- 2 rare phonemes (3 segments): 4, null",
+        "- 1 of 3 inference times measured beside other work (`disturbed` in timing.csv): "
+        "measure again before you "
+        "quote them",
+    ]
+    whole = dict.fromkeys(("words", "speakers", "phonemes"), "validation")
+    assert "- nothing\n" in summarise(**inputs(splits=whole))
+
+
+def test_what_the_run_took_is_told_by_rule():
+    assert row(summarise(**inputs()), "finetune") == ["finetune", "3", "12.0", "6.0", "11.0", "900"]
 
 
 def test_headings_nest_and_models_and_versions_are_named():
@@ -102,7 +133,7 @@ def test_headings_nest_and_models_and_versions_are_named():
     assert "## Table 1. Full" in headings and "### Word classification" in headings
     assert "- a note # with a sign" in text
     assert row(text, "tiny  | hub")[1:] == ["hub", "some/tiny", "0123456789ab", "unknown", "fedcba987654"]
-    assert "Trained with torch 2;\non cpu, 1 thread." in text
+    assert "Trained with torch 2;\non cpu, 1 thread. Summed up with numba 5." in text
     assert "](figures/figure1.png)" in text
 
 

@@ -31,6 +31,15 @@ def rules(root):
         yield from zip(parts[1::2], parts[2::2], strict=True)
 
 
+def library_modules(node: ast.AST, library: Path) -> list[str]:
+    """The library's modules, such as `corpus` or `figures/style`, that an import statement names."""
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    package, *parents = (node.module or "").split(".")
+    names = ["/".join(parents), *("/".join([*parents, alias.name]) for alias in node.names)]
+    return [name for name in names if package == "convexprune" and (library / f"{name}.py").exists()]
+
+
 def third_party(path: Path, library: Path, depth: int, seen: set[Path]) -> set[str]:
     """Packages that `path` imports, through the library's modules too.
 
@@ -44,15 +53,9 @@ def third_party(path: Path, library: Path, depth: int, seen: set[Path]) -> set[s
     nodes = list(ast.walk(tree)) if depth < 2 else tree.body
     found = set()
     for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "convexprune":
-            names = (
-                [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-            )
-            for name in names:
-                module = library / f"{name}.py"
-                if module.exists():
-                    found |= third_party(module, library, depth + 1, seen)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        for name in library_modules(node, library):
+            found |= third_party(library / f"{name}.py", library, depth + 1, seen)
+        if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module.split(".")[0])
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
@@ -91,14 +94,10 @@ def test_every_scripted_rule_has_an_environment_that_holds_its_imports(root):
 def modules_run(path: Path, library: Path, seen: set[str]) -> set[str]:
     """Library modules that `path` imports, directly or not, early or late."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if not (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "convexprune"):
-            continue
-        names = [node.module.split(".")[1]] if "." in node.module else [alias.name for alias in node.names]
-        for name in names:
-            module = library / f"{name}.py"
-            if module.exists() and name not in seen:
+        for name in library_modules(node, library):
+            if name not in seen:
                 seen.add(name)
-                modules_run(module, library, seen)
+                modules_run(library / f"{name}.py", library, seen)
     return seen
 
 
@@ -111,4 +110,4 @@ def test_rules_list_the_library_modules_they_run(root):
         listed = re.search(r"code=(?:ancient\()?library\((.*?)\)", body, flags=re.DOTALL)
         # Logging and writing: an edit there should not train seven models again.
         run = modules_run(root / "workflow/scripts" / script[1], library, set()) - {"provenance", "progress"}
-        assert set(re.findall(r'"(\w+)"', listed[1] if listed else "")) == run, f"rule {rule}"
+        assert set(re.findall(r'"([\w/]+)"', listed[1] if listed else "")) == run, f"rule {rule}"

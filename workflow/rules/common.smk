@@ -135,6 +135,12 @@ def get_runs(tasks=None):
                     yield model, task, layers, seed
 
 
+def get_timed_layers(model, task):
+    """Layers whose inference is timed against the full model's: those kept, and the sweep's."""
+    swept = {*needs.swept_layers(config, model, task)} - {MODELS[model]["layers"]}
+    return sorted({get_layers(model, task), *swept})
+
+
 def get_predictions(size):
     """Test predictions of every full or pruned model and seed."""
     return [
@@ -301,4 +307,6 @@ def print_outcome():
     summary = Path(config["pathvars"]["results"], "summary.md")
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
-        print(f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/")
+        print(
+            f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/"
+        )

@@ -130,9 +130,10 @@ rule merge_timing:
     input:
         code=library("metrics"),
         metrics=lambda wildcards: [
-            f"<results>/timing/{model}/{task}/{get_layers(model, task)}.json"
+            f"<results>/timing/{model}/{task}/{layers}.json"
             for model in MODELS
             for task in TASKS
+            for layers in get_timed_layers(model, task)
         ],
     output:
         table="<results>/timing.csv",

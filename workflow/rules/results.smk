@@ -4,19 +4,22 @@ SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()
 SIZES = {name: MODELS[name]["size"] for name in MODELS}
 # Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
 SWEPT = "words" if "words" in config["sweep"] else "speakers"
-CHOICE = "Does convexity choose well?"
+FIGURES = [1, *([2, 3] if config["sweep"] else []), 4, 5, 6, 7, 8]
+CHOICE = "7. Does convexity choose well?"
 # Tables that the report shows, by the name of their caption in report/: file, category, title.
 SHOWN = {
-    "table1": ("table1", "Table 1", "Full against pruned models"),
-    "plan": ("plan", "Plan", "Layers kept, and why"),
-    "convexity": ("convexity", "Convexity", "Convexity by model, state, dataset and layers"),
-    "counts": ("datasets/summary", "Data", "Files, classes, speakers and durations"),
+    "table1": ("table1", "5. Table 1", "Full against pruned models"),
+    "plan": ("plan", "4. Plan", "Layers kept, and why"),
+    "convexity": ("convexity", "3. Convexity", "Convexity by model, state, dataset and layers"),
+    "counts": ("datasets/summary", "2. Data", "Files, classes, speakers and durations"),
     "correlations": ("correlations", CHOICE, "Rank correlations with accuracy"),
     "convergence": (
         "convergence",
         CHOICE,
         "Fine-tuned convexity: last layer, and where it stops rising",
     ),
+    "costs": ("costs", "8. Costs", "Parameters, size and multiply-adds at every depth"),
+    "timing": ("timing", "8. Costs", "Inference times, each against the full model's"),
 }
 if config["sweep"]:
     SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
@@ -160,7 +163,7 @@ rule correlate_convexity:
 
 rule draw_figure1:
     input:
-        code=library("figures"),
+        code=library("figures/figure1", "figures/style"),
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
     output:
@@ -169,7 +172,7 @@ rule draw_figure1:
         png=report(
             "<results>/figures/figure1.png",
             caption="../report/figure1.rst",
-            category="Figures",
+            category="6. Figures",
             labels={"figure": "1: convexity by layer"},
         ),
     log:
@@ -189,7 +192,7 @@ rule draw_figure1:
 
 rule draw_figure2:
     input:
-        code=library("figures"),
+        code=library("figures/figure2", "figures/style"),
         convexity="<results>/convexity.csv",
         finetuning="<results>/finetuning.csv",
     output:
@@ -198,7 +201,7 @@ rule draw_figure2:
         png=report(
             "<results>/figures/figure2.png",
             caption="../report/figure2.rst",
-            category="Figures",
+            category="6. Figures",
             labels={"figure": "2: accuracy against convexity"},
         ),
     log:
@@ -219,7 +222,7 @@ rule draw_figure2:
 
 rule draw_figure3:
     input:
-        code=library("figures"),
+        code=library("figures/figure3", "figures/style"),
         choices="<results>/choices.csv",
     output:
         csv="<results>/figures/figure3.csv",
@@ -227,7 +230,7 @@ rule draw_figure3:
         png=report(
             "<results>/figures/figure3.png",
             caption="../report/figure3.rst",
-            category="Figures",
+            category="6. Figures",
             labels={"figure": "3: what each choice of layers costs"},
         ),
     log:
@@ -243,7 +246,7 @@ rule draw_figure3:
 
 rule draw_figure4:
     input:
-        code=library("figures"),
+        code=library("figures/figure4", "figures/style"),
         convergence="<results>/convergence.csv",
         correlations="<results>/correlations.csv",
     output:
@@ -252,7 +255,7 @@ rule draw_figure4:
         png=report(
             "<results>/figures/figure4.png",
             caption="../report/figure4.rst",
-            category="Figures",
+            category="6. Figures",
             labels={"figure": "4: accuracy against the convexity of the last layer"},
         ),
     log:
@@ -266,30 +269,145 @@ rule draw_figure4:
         "../scripts/draw_figure4.py"
 
 
+rule draw_figure5:
+    input:
+        code=library("figures/figure5", "figures/style"),
+        classes=expand(
+            "<results>/convexity/{model}/pretrained/{dataset}.classes.csv", model=MODELS, dataset=DATASETS
+        ),
+        plan="<results>/plan.csv",
+    output:
+        csv="<results>/figures/figure5.csv",
+        pdf="<results>/figures/figure5.pdf",
+        png=report(
+            "<results>/figures/figure5.png",
+            caption="../report/figure5.rst",
+            category="6. Figures",
+            labels={"figure": "5: convexity of each class by layer"},
+        ),
+    log:
+        "<results>/logs/draw_figure5.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure5.py"
+
+
+rule draw_figure6:
+    input:
+        code=library("figures/figure6", "figures/style"),
+        finetuning="<results>/finetuning.csv",
+        costs="<results>/costs.csv",
+        timing="<results>/timing.csv",
+        plan="<results>/plan.csv",
+    output:
+        csv="<results>/figures/figure6.csv",
+        pdf="<results>/figures/figure6.pdf",
+        png=report(
+            "<results>/figures/figure6.png",
+            caption="../report/figure6.rst",
+            category="6. Figures",
+            labels={"figure": "6: accuracy against latency, size and multiply-adds"},
+        ),
+    log:
+        "<results>/logs/draw_figure6.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure6.py"
+
+
+rule draw_figure7:
+    input:
+        code=library("figures/figure7", "figures/style"),
+        logs=lambda wildcards: [
+            f"<results>/finetuned/{model}/{task}/{layers}/{seed}/training_log.csv"
+            for model, task, layers, seed in get_runs()
+        ],
+        plan="<results>/plan.csv",
+    output:
+        csv="<results>/figures/figure7.csv",
+        pdf="<results>/figures/figure7.pdf",
+        png=report(
+            "<results>/figures/figure7.png",
+            caption="../report/figure7.rst",
+            category="6. Figures",
+            labels={"figure": "7: training curves"},
+        ),
+    log:
+        "<results>/logs/draw_figure7.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    params:
+        settings={"models": list(MODELS)},
+    script:
+        "../scripts/draw_figure7.py"
+
+
+rule draw_figure8:
+    input:
+        code=library("figures/figure8", "figures/style", "embeddings"),
+        embeddings=expand("<results>/embeddings/{model}/pretrained/{task}.h5", model=MODELS, task=TASKS),
+        convexity="<results>/convexity.csv",
+        plan="<results>/plan.csv",
+    output:
+        csv="<results>/figures/figure8.csv",
+        pdf="<results>/figures/figure8.pdf",
+        png=report(
+            "<results>/figures/figure8.png",
+            caption="../report/figure8.rst",
+            category="6. Figures",
+            labels={"figure": "8: embeddings in two dimensions"},
+        ),
+    log:
+        "<results>/logs/draw_figure8.log",
+    benchmark:
+        "<results>/benchmarks/draw_figure8.tsv"
+    conda:
+        "../../envs/results.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=get_memory("draw_figure8"),
+        runtime=get_runtime("draw_figure8"),
+    params:
+        settings={"average": config["convexity"]["average"], "models": list(MODELS)},
+    script:
+        "../scripts/draw_figure8.py"
+
+
 rule write_summary:
     input:
-        code=library("summary", "pages"),
+        code=library("summary", "pages", "benchmarks"),
         plan="<results>/plan.csv",
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",
         data="<results>/datasets/summary.md",
         choices=["<results>/choices.md"] if config["sweep"] else [],
         failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
+        labels=["<results>/datasets/phonemes.labels.csv"] if "phonemes" in DATASETS else [],
+        timing="<results>/timing.csv",
         provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
         metrics=[
             f"<results>/finetuned/{model}/{task}/{MODELS[model]['layers']}/{SEEDS[0]}/metrics.json"
             for model in MODELS
             for task in TASKS
         ],
-        figures=expand(
-            "<results>/figures/figure{number}.png", number=[1, 2, 3, 4] if config["sweep"] else [1, 4]
-        ),
+        figures=expand("<results>/figures/figure{number}.png", number=FIGURES),
+        # The last jobs to be measured: what the run took is told too.
+        exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
     output:
         summary="<results>/summary.md",
         page=report(
             "<results>/summary.html",
             caption="../report/summary.rst",
-            category="Summary",
+            category="1. Summary",
             labels={"page": "All of the run on one page"},
         ),
     log:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from convexprune import pages, provenance, summary
+from convexprune import benchmarks, pages, provenance, summary
 
 
 def main(smk):
@@ -18,10 +18,14 @@ def main(smk):
         convexity=pd.read_csv(smk.input.convexity),
         studies=[Path(path).read_text() for path in (*smk.input.choices, smk.input.data)],
         failures=pd.read_csv(smk.input.failures[0]) if smk.input.failures else None,
+        labels=pd.read_csv(smk.input.labels[0], na_filter=False) if smk.input.labels else None,
+        timing=pd.read_csv(smk.input.timing),
+        took=benchmarks.summarise(benchmarks.read_benchmarks(folder / "benchmarks")),
         provenance={
             Path(path).parent.name: json.loads(Path(path).read_text()) for path in smk.input.provenance
         },
         metrics=[json.loads(Path(path).read_text()) for path in smk.input.metrics],
+        versions=provenance.installed_versions(),
         figures=[Path(path).relative_to(folder).as_posix() for path in smk.input.figures],
         **settings,
     )

@@ -27,6 +27,7 @@ MEMORY = {
     "align_shard": (1_000, 0, 500),
     "cache_features": (4_000, 4, 0),
     "count_costs": (4_000, 0, 0),
+    "draw_figure8": (3_000, 0, 0),
     "embed": (4_000, 4, 0),
     "export_model": (4_000, 6, 0),
     "finetune": (4_000, 10, 0),
@@ -90,6 +91,9 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
     elif job.rule == "probe_layers":
         # 10,000 points of 768 dimensions took 25 s a layer on one thread.
         work = (job.layers + 1) * clips / CLIPS
+    elif job.rule == "draw_figure8":
+        # A view of 2,000 points took 10 s on one thread.
+        work = 3 * len(config["models"]) * len(config["tasks"]) / 6 / threads
     elif job.rule == "align_shard":
         work = 20 / config["datasets"]["phonemes"]["shards"]
     else:
@@ -156,15 +160,17 @@ def list_jobs(config: Mapping[str, Any]) -> Iterator[Job]:
                 yield from [Job("finetune", name, layers)] * len(config["finetuning"]["seeds"])
             if swept:
                 yield Job("probe_layers", name, full)
-            yield Job("time_inference", name, full)
+            timed = 1 + len(set(swept) - {full, kept})
+            yield from [Job("time_inference", name, full)] * timed
             yield Job("export_model", name, full)
     for rule in ("merge_convexity", "plan_layers", "merge_finetuning", "merge_timing", "count_costs"):
         yield Job(rule)
-    for rule in ("compare_predictions", "make_table1", "correlate_convexity", "draw_figure1", "draw_figure4"):
+    for rule in ("compare_predictions", "make_table1", "correlate_convexity"):
         yield Job(rule)
     if config["sweep"]:
         yield from [Job("study_choices"), Job("draw_figure2"), Job("draw_figure3")]
-    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence"]
+    yield from [Job(f"draw_figure{number}") for number in (1, 4, 5, 6, 7, 8)]
+    shown = ["table1", "plan", "convexity", "counts", "correlations", "convergence", "costs", "timing"]
     for table in [*shown, *(["choices"] if config["sweep"] else [])]:
         yield Job(f"show_{table}")
     yield Job("write_summary")

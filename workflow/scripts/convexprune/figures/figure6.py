@@ -1,0 +1,143 @@
+"""Figure 6: accuracy of full, pruned and swept models against what they cost to run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from convexprune.figures import style
+
+COSTS = {  # cost -> its axis; what its column is multiplied by
+    "latency": ("inference time of 1 s (ms)", 1e3),
+    "bytes": ("size on disk (MB)", 1e-6),
+    "multiply_adds": ("multiply-adds for 1 s (G)", 1e-9),
+}
+KINDS: dict[
+    str, tuple[str, dict[str, Any]]
+] = {  # kind -> its name in the legend and how its points look, in the colour and form of the model
+    "full": ("full model", {"markersize": 4.5, "markerfacecolor": "white"}),
+    "pruned": ("kept by the plan", {"markersize": 4.5, "markeredgecolor": "black"}),
+    "sweep": ("sweep", {"markersize": 2.5}),
+}
+FRONT = {"color": "grey", "linewidth": 0.8, "linestyle": (0, (3, 1)), "drawstyle": "steps-post", "zorder": 1}
+
+
+def tabulate(
+    finetuning: pd.DataFrame, costs: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataFrame
+) -> pd.DataFrame:
+    """Accuracy and costs of the fine-tuned models: a row a task, model, layers and `cost` of COSTS.
+
+    The tables are those of results/README.md. `kind` is `full`, `pruned` (as planned) or `sweep`;
+    `accuracy`, `sigma` and `spread` are in %, means and deviation over `seeds` runs. `value` is the cost: of
+    `latency` in ms, of `bytes` in MB, of `multiply_adds` in billions. Latency is that of the full model, the
+    median over all its measurements, times the ratio measured for these layers (`ratio_median`): the two are
+    timed in turn, so that the ratio shrugs off what the machine did then. `disturbed`: a latency that other
+    work may have falsified. `front`: no model of the task is at least as accurate for less, nor more accurate
+    at the same cost.
+    """
+    key = ["task", "model"]
+    runs = style.average_runs(finetuning)
+    runs["kind"] = style.name_runs(runs, plan)
+    full = timing.groupby([*key, "full_layers"], as_index=False).agg(
+        latency=("full_median", "median"), disturbed=("disturbed", "any")
+    )
+    full = full.rename(columns={"full_layers": "layers"})
+    others = timing[timing["layers"] < timing["full_layers"]].merge(full[[*key, "latency"]], on=key)
+    others["latency"] *= others["ratio_median"]
+    latency = pd.concat([full, others])[[*key, "layers", "latency", "disturbed"]]
+    counted = costs[[*key, "layers", "bytes", "multiply_adds"]]
+    points = runs.merge(counted).merge(latency, how="left")
+    names = [column for column in points if column not in COSTS]
+    table = points.melt(names, list(COSTS), var_name="cost").dropna(subset="value")
+    table["value"] *= table["cost"].map({cost: factor for cost, (_, factor) in COSTS.items()})
+    table["disturbed"] = table["disturbed"].eq(True) & (table["cost"] == "latency")
+    fronts = [find_front(group) for _, group in table.groupby(["task", "cost"], sort=False)]
+    return table.assign(front=pd.concat(fronts)).sort_values(["task", "cost", "model", "layers"])
+
+
+def find_front(points: pd.DataFrame) -> pd.Series:
+    """Which of `points` (value, accuracy) are on the Pareto front: none is better in one, as good in both."""
+    order = points.sort_values(["value", "accuracy"], ascending=[True, False])
+    before = order["accuracy"].cummax().shift()  # missing for the first
+    return (~(order["accuracy"] <= before)).reindex(points.index)
+
+
+def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Figure 6: test accuracy against each of COSTS, a row of panels a task.
+
+    `data` is that of `tabulate`, `models` all of the config. The numbers are the layers kept of the models on
+    the Pareto front, which is dashed.
+    """
+    tasks = [task for task in style.DATASETS if task in set(data["task"])]
+    looks = style.find_looks(models, data)
+    with matplotlib.rc_context(style.STYLE):
+        figure = Figure((style.PAGE, 2.1 * len(tasks) + 0.7), layout="constrained")
+        grid = figure.subplots(len(tasks), len(COSTS), sharex="col", sharey="row", squeeze=False)
+        for task, axes in zip(tasks, grid, strict=True):
+            for cost, ax in zip(COSTS, axes, strict=True):
+                points = data[(data["task"] == task) & (data["cost"] == cost)]
+                for model, look in looks.items():
+                    _draw_model(ax, points[points["model"] == model].sort_values("layers"), look)
+                front = points[points["front"]].sort_values("value")
+                ax.plot(front["value"], front["accuracy"], **FRONT)
+            style.stretch_accuracy(axes[0])
+            axes[0].set_ylabel(f"test accuracy, {task} (%)")
+        for cost, ax in zip(COSTS, grid[-1], strict=True):
+            ax.set_xlabel(COSTS[cost][0])
+            _set_ticks(ax, data["value"][data["cost"] == cost])
+        handles = [
+            *style.model_handles(looks),
+            *(
+                Line2D([], [], ls="none", marker="o", color="grey", label=name, **form)
+                for kind, (name, form) in KINDS.items()
+                if kind in set(data["kind"])
+            ),
+            Line2D([], [], label="Pareto front", **FRONT),
+        ]
+        style.add_legend(figure, handles, "numbers: layers kept (the paper's + 1)")
+        for task, axes in zip(tasks, grid, strict=True):
+            for cost, ax in zip(COSTS, axes, strict=True):
+                points = data[(data["task"] == task) & (data["cost"] == cost) & data["front"]]
+                texts = zip(
+                    points["value"], points["accuracy"], points["layers"], points["model"], strict=True
+                )
+                style.label_points(ax, [(x, y, str(k), looks[model]["color"]) for x, y, k, model in texts])
+    return figure
+
+
+def _draw_model(ax: Axes, points: pd.DataFrame, look: dict[str, str]) -> None:
+    """Draw one model's depths, joined in order, with the errors of their accuracies."""
+    error = points["spread"].fillna(points["sigma"])
+    faint = style.mixed(look["color"], "white")
+    bars = {"elinewidth": 0.5, "linewidth": 0.4, "zorder": 1}
+    ax.errorbar(points["value"], points["accuracy"], yerr=error, color=faint, **bars)
+    for kind, (_, form) in KINDS.items():
+        of_kind = points[points["kind"] == kind]
+        ax.plot(of_kind["value"], of_kind["accuracy"], linestyle="none", **look | form)
+
+
+def _set_ticks(ax: Axes, values: pd.Series) -> None:
+    """A logarithmic axis for `values`, with some room at its ends, and ticks at round numbers."""
+    ax.set_xscale("log")
+    low, high = np.log10([values.min(), values.max()])
+    margin = 0.08 * (high - low) + 0.02
+    ends = 10 ** (low - margin), 10 ** (high + margin)
+    if ends[1] < 6 * ends[0]:
+        ticks = MaxNLocator(4).tick_values(*ends)
+    else:
+        steps = (1, 2, 5) if ends[1] < 200 * ends[0] else (1,)
+        powers = range(math.floor(low) - 1, math.ceil(high) + 1)
+        ticks = np.array([step * 10.0**power for power in powers for step in steps])
+    ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
+    ax.set_xlim(*ends)
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
