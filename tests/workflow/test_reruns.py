@@ -120,8 +120,12 @@ def rewritten(*names: str):
     return change
 
 
-def deleted(name: str):
-    return lambda folder, config: (folder / name).unlink()
+def deleted(*names: str):
+    def change(folder, config):
+        for name in names:
+            (folder / name).unlink()
+
+    return change
 
 
 def moved_archive(folder, config):
@@ -149,13 +153,14 @@ def another_model(folder, config):
 
 # Jobs, as plans.expand reads them. What follows in tables, figures and pages:
 
-CONVEXITY = """merge_convexity study_choices correlate_convexity draw_figure{1,2,3,4} write_summary
+CONVEXITY = """merge_convexity study_choices correlate_convexity draw_figure{1,2,3,4,8} write_summary
     show_{convexity,choices,correlations,convergence}"""
-PLAN = "plan_layers make_table1 study_choices draw_figure{1,3} write_summary show_{plan,table1,choices}"
-TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4} write_summary
+PLAN = """plan_layers make_table1 study_choices draw_figure{1,3,5,6,7,8} write_summary
+    show_{plan,table1,choices}"""
+TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4,6,7} write_summary
     show_{table1,choices,correlations,convergence}"""
-TIMING = "merge_timing make_table1 write_summary show_table1"
-COSTS = "count_costs make_table1 study_choices draw_figure3 write_summary show_{table1,choices}"
+TIMING = "merge_timing make_table1 draw_figure6 write_summary show_{table1,timing}"
+COSTS = "count_costs make_table1 study_choices draw_figure{3,6} write_summary show_{table1,choices,costs}"
 STUDIES = """study_choices correlate_convexity draw_figure{3,4} write_summary
     show_{choices,correlations,convergence}"""
 COUNTS = "summarise_datasets write_summary show_counts"
@@ -170,7 +175,7 @@ def model_jobs(models: str) -> str:
     """All that is computed with encoders: embeddings, convexity, two sizes for two tasks."""
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
-        {scored(f"{models}/untrained/words")}
+        {scored(f"{models}/untrained/words")} draw_figure5
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_inference:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
         {TRAINING} {TIMING} {COSTS} compare_predictions
@@ -179,10 +184,11 @@ def model_jobs(models: str) -> str:
 
 BOTH = f"{{{H},{W}}}"
 PROBES = f"probe_layers:{H}/words {STUDIES}"
-SWEPT = f"finetune:{H}/words/0/0 {PROBES}"
-PHONEMES = scored(f"{BOTH}/{{pretrained,words,speakers}}/phonemes")
+SWEPT = f"finetune:{H}/words/0/0 time_inference:{H}/words/0 {PROBES}"
+PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_figure5"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
-TIMED = f"time_inference:{BOTH}/{{words,speakers}}/2 export_model:{BOTH}/{{words,speakers}} {TIMING}"
+TIMED = f"""time_inference:{BOTH}/{{words,speakers}}/2 time_inference:{H}/words/0
+    export_model:{BOTH}/{{words,speakers}} {TIMING}"""
 NEW_CORPUS = f"""
     ingest_archives build_words build_speakers align_shard:1/1 {ALIGNED} {model_jobs(BOTH)} {SWEPT}
 """
@@ -210,12 +216,12 @@ PLANNED = {
     "a full learning rate": (
         key("finetuning/learning_rate/words/full", 2e-3),
         f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
-        time_inference:{BOTH}/words/2 compare_predictions {TRAINING} {TIMING}""",
+        time_inference:{BOTH}/words/2 time_inference:{H}/words/0 compare_predictions {TRAINING} {TIMING}""",
     ),
     "a pruned learning rate": (
         key("finetuning/learning_rate/words/pruned", 2e-3),
         f"""finetune:{BOTH}/words/2/0 finetune:{H}/words/0/0 time_inference:{BOTH}/words/2
-        export_model:{BOTH}/words compare_predictions {TRAINING} {TIMING}""",
+        time_inference:{H}/words/0 export_model:{BOTH}/words compare_predictions {TRAINING} {TIMING}""",
     ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
@@ -224,14 +230,14 @@ PLANNED = {
     ),
     "a sweep point added": (
         key("sweep/words/layers", [0, 1, 3]),
-        f"finetune:{H}/words/1/0 {TRAINING}",
+        f"finetune:{H}/words/1/0 time_inference:{H}/words/1 {TRAINING} {TIMING}",
     ),
     "`timing.runs`": (key("timing/runs", 6), TIMED),
     "`threads`": (key("threads", 2), TIMED),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
-        {scored(f"{BOTH}/{{pretrained,words}}/speakers")}
+        {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_figure5
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_inference:{BOTH}/speakers/2 export_model:{BOTH}/speakers
         compare_predictions {TRAINING} {TIMING} {COSTS}""",
@@ -269,9 +275,9 @@ PLANNED = {
         ),
         "",
     ),
-    "how figures look (`figures.py`)": (
-        appended(f"{LIBRARY}/figures.py"),
-        "draw_figure{1,2,3,4} write_summary",
+    "how figures look (`figures/style.py`)": (
+        appended(f"{LIBRARY}/figures/style.py"),
+        "draw_figure{1,2,3,4,5,6,7,8} write_summary",
     ),
     "a library module, such as `probing.py`": (
         appended(f"{LIBRARY}/probing.py"),
@@ -298,15 +304,25 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         "",
     ),
+    "a file between deleted with all that was made of it, such as an embeddings file, its scores and "
+    "`convexity.csv`": (
+        deleted(
+            f"{RESULTS}/embeddings/{H}/words/phonemes.h5",
+            f"{RESULTS}/convexity/{H}/words/phonemes.csv",
+            f"{RESULTS}/convexity.csv",
+        ),
+        scored(f"{H}/words/phonemes"),
+    ),
     "a file between truncated or edited, such as an embeddings file": (
         content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
         f"score_convexity:{H}/words/phonemes {CONVEXITY}",
     ),
 }
 
-# Figure 2 does not read the plan, but a table whose inputs are not known before it: Snakemake draws it again.
-RULED = f"{PLAN} {STUDIES} draw_figure2"
+# Some that do not read the plan, but tables whose inputs are not known before it: Snakemake runs them again.
+RULED = f"{PLAN} {STUDIES} draw_figure2 show_timing"
 RUN = {
+    "a recording that a table names": (appended("a.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
     "`plan.tolerance`, if the plan then picks other layers": (
         key("plan/tolerance", 0.5),
@@ -316,7 +332,7 @@ RUN = {
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} {RULED}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_figure5 {RULED}""",
     ),
 }
 
@@ -359,11 +375,15 @@ def given(workflow, pool):
 
 @pytest.fixture(scope="module")
 def ruled(given, pool, tmp_path_factory):
-    """The same with the layers of one model left to the plan."""
+    """The same with the layers of one model left to the plan, and the user's table as the corpus."""
     folder = tmp_path_factory.mktemp("ruled") / "copy"
     shutil.copytree(given[0], folder)
     config = copy.deepcopy(given[1])
     del config["models"][H]["keep"]
+    config["corpus"] = {"table": {"csv": "words.csv"}}
+    (folder / "words.csv").write_text("path,word,speaker\na.wav,yes,ann\nb.wav,no,bob\n")
+    for name in ("a.wav", "b.wav"):
+        (folder / name).write_text(name)
     (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pool.submit(run, folder, "--touch", "--cores", "1", "--configfile", "ruled.yaml").result()
     return folder, config
