@@ -4,12 +4,13 @@ PYTHON ?= python3.11
 CORES ?= all
 CONFIG ?= config.yaml
 RESULTS ?= results/paper
+KILLS ?= 21
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 
-.PHONY: install demo report resume estimate summary test test-docs test-cluster lint docs format lock clean
+.PHONY: install demo report resume estimate summary test test-docs test-faults test-cluster lint docs format lock clean
 
 install: .venv/installed
 
@@ -31,13 +32,14 @@ report: .venv/installed
 	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
 
 # After a kill: unlock the folder, then run what was left unfinished again. For the demo: CONFIG=resources/demo.yaml
-# A job may outlive the Snakemake that started it: it is looked for too.
+# A job may outlive the Snakemake that started it: it is looked for too. What it left is a copy of its script.
 resume: .venv/installed
 	@for process in $$(pgrep -f "[b]in/snakemake|[-]m snakemake|[.]snakemake/scripts/"); do \
 		if [ "$$(readlink /proc/$$process/cwd)" = "$(CURDIR)" ]; then \
 			echo "Snakemake or a job of it still runs here (process $$process): stop it first"; exit 1; \
 		fi; \
 	done
+	rm -rf .snakemake/scripts
 	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
 	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
 
@@ -49,11 +51,17 @@ summary: .venv/installed
 	@$(BIN)/python -m convexprune summary $(RESULTS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py \
+		--ignore tests/workflow/test_faults.py
 
 # The commands of the documentation, as they are written.
 test-docs: .venv/installed
 	$(BIN)/python -m pytest tests/workflow/test_docs.py
+
+# Interrupted runs; then kills at random moments, each followed by `make resume`, and undisturbed runs compared.
+test-faults: .venv/installed
+	$(BIN)/python -m pytest tests/workflow/test_faults.py
+	$(BIN)/python tests/faults.py --kills $(KILLS)
 
 # A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
 test-cluster: .venv/installed
@@ -63,6 +71,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check $(SOURCES)
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile resources/demo.yaml
 
 # The documentation, to site/; a warning is an error. The variable silences a notice about MkDocs' successor.

@@ -4,11 +4,6 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
-if not workflow.overwrite_configfiles:
-
-    configfile: "config.yaml"
-
 
 report: "workflow/report/workflow.rst"
 
@@ -39,5 +34,15 @@ rule all:
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
 
 
+# Before any job starts, but not in a dry run, which shows the whole plan.
+onstart:
+    check_results_folder()
+    check_terms_of_maus()
+
+
 onsuccess:
     print_outcome()
+
+
+onerror:
+    print_failures(log)

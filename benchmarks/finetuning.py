@@ -88,7 +88,7 @@ def write_inputs(folder, n):
 
 
 def train_ours(model, clips, validation, steps, batch_size, folder):
-    from convexprune import training
+    from convexprune import positions, training
     from transformers.trainer_utils import SaveStrategy
 
     trainer = training.make_trainer(
@@ -102,7 +102,8 @@ def train_ours(model, clips, validation, steps, batch_size, folder):
     )
     trainer.args.load_best_model_at_end = False  # no checkpoints: the rival writes none
     trainer.args.save_strategy = SaveStrategy.NO
-    trainer.train()
+    with positions.by_fourier(model):  # as finetuning.finetune does on a CPU
+        trainer.train()
 
 
 def train_with_trainer(model, clips, validation, steps, batch_size, folder):

@@ -42,7 +42,8 @@ def main() -> None:
         time.sleep(STEP)
     seconds = time.monotonic() - started
     window = np.ones(min(len(looks), round(WINDOW * len(looks) / seconds)))
-    for name, counts in zip(("scripts", "Snakemake"), np.transpose(looks), strict=True):
+    scripts, snakemake = np.transpose(looks)
+    for name, counts in {"scripts": scripts, "Snakemake": snakemake, "both": scripts + snakemake}.items():
         busiest = np.convolve(counts, window / len(window), mode="valid").max()
         print(f"{name}: load {np.mean(counts):.2f} in the mean, {busiest:.2f} in the busiest {WINDOW} s")
     print(f"in {seconds:.0f} s")

@@ -16,7 +16,7 @@ LAYERS = 3
 ARCHITECTURES = [
     *((family, stable) for family in ("wav2vec2", "hubert", "wavlm") for stable in (False, True)),
     *((family, stable) for family in ("unispeech", "unispeech-sat") for stable in (False, True)),
-    *((family, False) for family in ("data2vec-audio", "sew", "wav2vec2-conformer")),
+    *((family, False) for family in ("data2vec-audio", "sew", "sew-d", "wav2vec2-conformer")),
     *((family, False) for family in ("wav2vec2-bert", "whisper")),
 ]
 TINY = {

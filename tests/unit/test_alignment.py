@@ -10,7 +10,7 @@ import merge_alignments
 import numpy as np
 import pandas as pd
 import pytest
-from convexprune import alignment, corpus, synthesis
+from convexprune import alignment, corpus, progress, synthesis
 from scipy.signal import resample_poly
 
 VARIANTS = ["m1", "f2", "Reed", "linda", "klatt4", "max"]
@@ -242,8 +242,12 @@ def align(folder, voices, threads=1, shards=1, max_failed_share=0.1, **changes):
     return output
 
 
-def test_a_split_is_aligned_in_the_order_of_the_corpus(tmp_path, voices, spoken, aligner):
+def test_a_split_is_aligned_in_the_order_of_the_corpus(
+    tmp_path, voices, spoken, aligner, monkeypatch, capsys
+):
+    monkeypatch.setattr(progress, "EVERY", 0)
     output = align(tmp_path, voices)
+    assert "progress: align 1 of 1: 0 of 13, " in capsys.readouterr().err
     table = corpus.read_table(voices.table).set_index("path")
     expected = []
     for number, (word, clip, _) in enumerate(spoken[:12]):
@@ -301,7 +305,7 @@ def test_words_that_are_not_in_the_dictionary_are_all_named(tmp_path, voices):
     table.loc[table["path"] == "3.wav", "word"] = "qwertz"
     table.loc[table["path"] == "4.wav", "word"] = "xyzzy"
     table.to_csv(tmp_path / "c.csv", index=False)
-    files = SimpleNamespace(samples=voices.samples, table=tmp_path / "c.csv")
+    files = SimpleNamespace(samples=voices.samples, table=tmp_path / "c.csv", fingerprint=voices.fingerprint)
     with pytest.raises(ValueError, match="alignment: qwertz, xyzzy: not in the aligner's dictionary"):
         align(tmp_path, files)
 

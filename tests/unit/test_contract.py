@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from convexprune import encoders, extraction, timing
+from convexprune import costs, encoders, extraction, timing
 from convexprune.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from tones import NAMES, train, write_tones
-from transformers import AutoModelForAudioClassification
+from transformers import AutoModel, AutoModelForAudioClassification
 
 CLIPS = np.random.default_rng(0).normal(0.02, 0.1, (3, 16000)).astype(np.float32)
 
@@ -120,6 +120,23 @@ def test_a_new_head_is_put_on_a_saved_encoder(tmp_path, architecture):
     assert classifier.config.classifier_proj_size == 5
     assert classifier.config.apply_spec_augment is False
     assert 0.5 in (getattr(classifier.config, key, None) for key in ("layerdrop", "encoder_layerdrop"))
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm", "wav2vec2-bert"])
+def test_a_classifier_leaves_out_the_adapter_behind_an_encoder(tmp_path, family):
+    config = make_encoder(family).config
+    config.add_adapter = True
+    model, feature_extractor = AutoModel.from_config(config).eval(), make_feature_extractor(family)
+    inputs = encoders.prepare(feature_extractor, CLIPS)
+    encoders.save_folder(tmp_path, prune(model, 2), feature_extractor)
+    encoder, _ = encoders.load_encoder(tmp_path)
+    assert encoder.config.add_adapter
+    assert torch.equal(encoder(**inputs).last_hidden_state, prune(model, 2)(**inputs).last_hidden_state)
+    classifier = encoders.load_classifier(tmp_path, num_labels=3)
+    found = encoders.base_encoder(classifier)(**inputs).last_hidden_state
+    assert torch.equal(found, model(**inputs, output_hidden_states=True).hidden_states[2])
+    counted = costs.count_costs(tmp_path, 3, config.classifier_proj_size)["parameters"]
+    assert counted.tolist()[-1] == classifier.num_parameters()
 
 
 def test_freezing_stops_the_convolutions_alone(classifier):

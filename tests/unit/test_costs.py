@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import count_costs
 import pandas as pd
 import pytest
+import test_tables
 import torch
-from convexprune import corpus, costs, pruning
+from convexprune import corpus, costs, pruning, tables
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from transformers import AutoModelForAudioClassification, Wav2Vec2Config
 
@@ -49,19 +50,23 @@ def test_multiply_adds_of_wav2vec2_base_are_those_of_its_published_sizes():
 
 
 @pytest.mark.parametrize(
-    ("config", "layers", "classes", "printed"),
+    ("model", "config", "task", "classes", "layers", "printed"),
     [
-        (Wav2Vec2Config(), 9, 35, {22.48}),
-        (Wav2Vec2Config(), 3, 388, {67.38}),
-        (Wav2Vec2Config(**LARGE), 16, 35, {31.91, 31.92}),
-        (Wav2Vec2Config(**LARGE), 5, 388, {75.78, 75.79}),
+        ("wav2vec2-base", Wav2Vec2Config(), "word", 35, 9, {22.48}),
+        ("wav2vec2-base", Wav2Vec2Config(), "speaker", 388, 3, {67.38}),
+        ("wav2vec2-large", Wav2Vec2Config(**LARGE), "word", 35, 16, {31.91, 31.92}),
+        ("wav2vec2-large", Wav2Vec2Config(**LARGE), "speaker", 388, 5, {75.78, 75.79}),
     ],
-    ids=["base words", "base speakers", "large words", "large speakers"],
 )
-def test_parameter_reductions_of_the_paper(tmp_path, monkeypatch, config, layers, classes, printed):
+def test_parameter_reductions_of_the_paper_are_in_table_1(
+    tmp_path, monkeypatch, model, config, task, classes, layers, printed
+):
     monkeypatch.setattr(costs, "count_multiply_adds", lambda model, inputs: 0)  # slow, and tested above
-    counted = costs.count_costs(save(tmp_path, config), classes, 256).set_index("layers")["parameters"]
-    assert round(100 * (1 - counted[layers] / counted.iloc[-1]), 2) in printed
+    counted = costs.count_costs(save(tmp_path, config), classes, 256)
+    runs = test_tables.inputs() | {"costs": counted.assign(model=model, task=f"{task}s")}
+    [row] = tables.table1(**runs, models=[model], seed=0).iloc[:1].to_dict("records")
+    assert row[f"{task}_layers"] == layers
+    assert round(row[f"{task}_parameter_reduction"], 2) in printed
 
 
 @pytest.mark.parametrize(("family", "stable"), ARCHITECTURES)

@@ -2,8 +2,10 @@
 
 import hashlib
 import random
+import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ import download_archive
 import numpy as np
 import pytest
 from archive_server import Fault, serve
-from convexprune import downloads
+from convexprune import downloads, progress
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 OTHER = np.random.default_rng(1).bytes(len(CONTENT))
@@ -269,7 +271,7 @@ def test_another_part_than_asked_for_is_not_taken(tmp_path, server):
 
 KILLED = """
 import sys
-from convexprune import downloads
+from convexprune import downloads, progress
 downloads.fetch_archive(sys.argv[1], sys.argv[2], None, None)
 """
 
@@ -384,12 +386,34 @@ def test_nobody_listens(tmp_path, waits, monkeypatch):
     assert len(waits) == 2
 
 
+def test_a_host_that_cannot_be_found_is_soon_given_up_but_not_what_has_begun(
+    tmp_path, server, waits, monkeypatch
+):
+    find, lost = socket.getaddrinfo, set(range(100))  # questions that are not answered
+
+    def getaddrinfo(*args, **kwargs):
+        asked.append(args)
+        if len(asked) in lost:
+            raise socket.gaierror(-2, "Name or service not known")
+        return find(*args, **kwargs)
+
+    asked = []
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(ConnectionError, match=r"not known.*Without a network, .* its path, or a mirror"):
+        download(tmp_path, server.url)
+    assert sum(waits) < 60
+    asked, lost = [], set(range(2, 12))
+    server.faults.append(Fault(cut=1000))
+    assert download(tmp_path, server.url).read_bytes() == CONTENT
+    assert len(asked) == 12
+
+
 def test_a_full_disk_is_no_network_failure(tmp_path, server):
     """Played by a limit of the size of files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
     try:
-        with pytest.raises(ValueError, match="run again when the disk"):
+        with pytest.raises(ValueError, match=r"is kept in .*a\.tar\.gz\.part: run again when its disk"):
             download(tmp_path, server.url)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -413,7 +437,7 @@ def test_the_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
 
 
 def test_without_a_terminal_progress_is_told_in_lines(tmp_path, server, monkeypatch):
-    monkeypatch.setattr(downloads, "REPORT_EVERY", -1)
+    monkeypatch.setattr(progress, "EVERY", 0)
     download(tmp_path, server.url)
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if "of 3 MB" in line]
-    assert lines and lines[-1].endswith("3 of 3 MB (100%)")
+    lines = re.findall(r"progress: (a\.tar\.gz: .*)", (tmp_path / "log").read_text())
+    assert lines and all(re.fullmatch(r".*: [\d.]+M? of 3\.00M, .*B/s, .* left", line) for line in lines)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune import corpus, embeddings, encoders, extraction
+from convexprune import corpus, embeddings, encoders, extraction, progress
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 N = 7
@@ -79,7 +79,7 @@ def task(tmp_path, clips):
     with h5py.File(tmp_path / "corpus.h5", "w") as file:
         samples = np.concatenate([wave[:length] for wave, length in zip(waves, clips[1], strict=True)])
         file["samples"] = samples
-        file["samples"].attrs.update({"sampling_rate": 16000, "complete": True})
+        file.attrs.update({"complete": True, "fingerprint": "f00d"})
     pd.DataFrame(
         {
             "item": [f"clip{i}" for i in range(N)],
@@ -215,12 +215,15 @@ def test_phonemes_after_the_first_second_have_no_context(task, clips):
         embed.main(task)
 
 
-def test_the_file_says_where_it_comes_from(task):
+def test_the_file_says_where_it_comes_from(task, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0)
     embed.main(task)
+    assert "progress: tiny pretrained words: 0 of " in capsys.readouterr().err
     with h5py.File(task.output.embeddings) as file:
         attributes = dict(file.attrs)
         assert file["hidden_states"].dtype == np.float32
-        assert file["hidden_states"].chunks is None
+        assert file["hidden_states"].chunks[0] == 1
+        assert file["hidden_states"].fletcher32 and file["labels"].fletcher32
     assert attributes["complete"]
     told = {name: attributes[name] for name in ("model", "state", "dataset", "id", "revision", "frames")}
     assert told == {
@@ -233,6 +236,10 @@ def test_the_file_says_where_it_comes_from(task):
     }
     assert json.loads(attributes["versions"])["transformers"]
     task.input.fingerprint.write_text("cafe\n")
+    with pytest.raises(ValueError, match=r"corpus\.h5 is of another corpus than .*corpus\.sha256; delete it"):
+        embed.main(task)
+    with h5py.File(task.input.samples, "a") as file:
+        file.attrs["fingerprint"] = "cafe"
     embed.main(task)
     with h5py.File(task.output.embeddings) as file:
         assert file.attrs["fingerprint"] != attributes["fingerprint"]
@@ -304,13 +311,15 @@ def test_a_layer_the_file_does_not_have_is_refused(tmp_path, layer):
 @pytest.mark.parametrize("damage", [{"complete": False}, {"labels": 4}])
 def test_an_unfinished_file_is_named(tmp_path, damage):
     write_file(tmp_path / "e.h5", **damage)
-    with pytest.raises(ValueError, match=r"e\.h5 is not a complete embeddings file; .* delete it"):
+    with pytest.raises(
+        ValueError, match=r"e\.h5 (is not complete|has other labels than items); .* delete it"
+    ):
         embeddings.count_layers(tmp_path / "e.h5")
 
 
 def test_a_file_that_is_no_hdf5_is_named(tmp_path):
     (tmp_path / "e.h5").write_text("no")
-    with pytest.raises(ValueError, match=r"e\.h5 cannot be read .* delete it"):
+    with pytest.raises(ValueError, match=r"e\.h5 is damaged .* delete it"):
         embeddings.read_layer(tmp_path / "e.h5", 0)
 
 

@@ -33,6 +33,10 @@ def snakemake_call(folder, settings):
     )
 
 
+def change_json(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 def test_a_saved_encoder_keeps_its_normalisation(tmp_path):
     encoders.save_encoder(tmp_path, make_encoder(), make_feature_extractor(do_normalize=False), {})
     loaded, feature_extractor = encoders.load_encoder(tmp_path)
@@ -81,6 +85,31 @@ def test_missing_encoder_weights_are_named(tmp_path):
         encoders.load_encoder(tmp_path)
 
 
+def test_of_many_missing_weights_three_are_named(tmp_path):
+    encoders.save_folder(tmp_path, make_encoder(), make_feature_extractor())
+    change_json(tmp_path / "config.json", num_hidden_layers=LAYERS + 1)
+    with pytest.raises(ValueError, match=r"k_proj\.bias, .*k_proj\.weight, .*out_proj\.bias and 13 more$"):
+        encoders.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", None])
+def test_damaged_weights_are_told_in_a_line(tmp_path, content):
+    encoders.save_folder(tmp_path, make_encoder(), make_feature_extractor())
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(ValueError, match=f"{tmp_path} cannot be loaded as a speech model: .*header"):
+        encoders.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["sixteen", 32])
+def test_a_config_that_does_not_fit_is_told_in_a_line(tmp_path, value):
+    encoders.save_folder(tmp_path, make_encoder(), make_feature_extractor())
+    change_json(tmp_path / "config.json", hidden_size=value)
+    with pytest.raises(ValueError, match=f"{tmp_path} cannot be loaded as a speech model: ") as caught:
+        encoders.load_encoder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_mask_vector_is_no_error(tmp_path):
     encoders.save_folder(tmp_path, make_encoder(mask_time_prob=0.1), make_feature_extractor())
     weights = load_file(tmp_path / "model.safetensors")
@@ -103,7 +132,7 @@ def test_an_unsupported_model_is_told_what_it_lacks(tmp_path):
 
 
 def test_a_family_laid_out_like_wav2vec2_needs_no_entry(monkeypatch):
-    """SEW and others are not listed anywhere; a part that is not where it should be is named."""
+    """UniSpeech and others are not listed anywhere; a part that is not where it should be is named."""
     model = make_encoder("hubert")
     model.config.model_type = "new"
     assert encoders.count_layers(model) == LAYERS
@@ -123,11 +152,11 @@ def test_code_and_pickles_in_a_folder_are_never_run(tmp_path):
             return (Path.touch, (tmp_path / "exploded",))
 
     torch.save({"weights": Bomb()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="cannot be loaded as a speech model"):
+    with pytest.raises(ValueError, match=r"its \.bin file is damaged or holds more than tensors") as caught:
         encoders.load_encoder(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "weights_only" not in str(caught.value)  # torch's advice to run it is not passed on
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+    change_json(tmp_path / "config.json", **own)
     (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'exploded')!r}, 'w')")
     with pytest.raises(ValueError, match="cannot be loaded as a speech model"):
         encoders.load_encoder(tmp_path)
@@ -151,7 +180,13 @@ def test_import_copies_a_local_folder(tmp_path, clips):
 
 
 @pytest.mark.parametrize(
-    ("card", "licence"), [("---\nlicense: mit\n---\n# Words", "mit"), ("# Words", None), (None, None)]
+    ("card", "licence"),
+    [
+        ("---\nlicense: mit\n---\n# Words", "mit"),
+        ("# Words", None),
+        ("---\nlicense: [mit\n---\n", None),
+        (None, None),
+    ],
 )
 def test_import_takes_the_licence_of_the_card(tmp_path, card, licence):
     encoders.save_folder(tmp_path / "given", make_encoder(), make_feature_extractor())
@@ -189,7 +224,7 @@ def hub(tmp_path, monkeypatch):
             card_data=SimpleNamespace(get={"license": "mit"}.get),
         )
 
-    def snapshot_download(model_id, revision, allow_patterns, local_dir):
+    def snapshot_download(model_id, revision, allow_patterns, local_dir, tqdm_class):
         fetched.revision, fetched.patterns, fetched.folder = revision, allow_patterns, Path(local_dir)
         fetched.found = fetched.folder.exists()
         model.config.save_pretrained(local_dir)
@@ -205,7 +240,8 @@ def test_download_fetches_the_commit_and_normalises_the_folder(tmp_path, clips, 
     settings = {"id": "someone/tiny", "revision": "v1", "layers": LAYERS}
     download_model.main(snakemake_call(tmp_path / "out", settings))
     assert hub.revision == "abc"
-    assert hub.patterns == ["config.json", "preprocessor_config.json", "pytorch_model.bin"]
+    settings = ["config.json", "preprocessor_config.json", "processor_config.json"]
+    assert hub.patterns == [*settings, "pytorch_model.bin"]
     loaded, _ = encoders.load_encoder(tmp_path / "out")
     assert torch.equal(loaded(clips).last_hidden_state, hub.model(clips).last_hidden_state)
     record = json.loads((tmp_path / "out/provenance.json").read_text())

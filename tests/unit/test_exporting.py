@@ -187,6 +187,9 @@ def test_the_command_leaves_other_heads_out(tmp_path, layers):
     encoder.config.vocab_size = 5
     model = Wav2Vec2ForCTC(encoder.config)
     encoders.save_folder(tmp_path / "asr", model, make_feature_extractor())
+    config = json.loads((tmp_path / "asr/config.json").read_text())
+    config["architectures"].append("Wav2Vec2Model")  # as many as one likes
+    (tmp_path / "asr/config.json").write_text(json.dumps(config))
     run(tmp_path / "asr", "--layers", layers, tmp_path / "out")
     pruned, _ = encoders.load_encoder(tmp_path / "out")
     clips = torch.randn(1, 3200)

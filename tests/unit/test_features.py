@@ -105,7 +105,7 @@ def test_damaged_features_are_named(tones, stored, tmp_path, keep):
     damaged = tmp_path / "damaged.h5"
     content = stored.read_bytes()
     damaged.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
-    with pytest.raises(ValueError, match=r"damaged.h5 cannot be read .*delete it and run again"):
+    with pytest.raises(ValueError, match=r"damaged.h5 is damaged .*delete it and run again"):
         train(tones, options={"cached": damaged}, **COURSE)
 
 

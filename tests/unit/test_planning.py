@@ -9,7 +9,7 @@ import pandas as pd
 import plan_layers
 import pytest
 import score_convexity
-from convexprune import planning
+from convexprune import planning, progress, provenance
 from convexprune.convexity import graph_convexity
 
 SCORES = [0.9, 0.30, 0.46, 0.50, 0.49, 0.50]  # of 0..5 layers: 0 is the highest, but is no layer to keep
@@ -75,26 +75,38 @@ def test_bad_plans_are_named(arguments, message):
         plan(**arguments)
 
 
-def test_from_embeddings_to_plan(tmp_path):
+def test_from_embeddings_to_plan(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "EVERY", 0)
     rng = np.random.default_rng(0)
     labels = np.repeat(["yes", "no"], [12, 9])
     layers = rng.normal(size=(3, 21, 4)).astype(np.float32)
     layers[2, :12] += 10  # the last layer separates the words
+    inputs = {"fingerprint": tmp_path / "corpus.sha256", "dataset": tmp_path / "items.csv"}
+    for path in inputs.values():
+        path.write_text("content\n")
     with h5py.File(tmp_path / "words.h5", "w") as file:
         file["hidden_states"] = layers
         file["labels"] = labels.astype(object)
-        file.attrs["complete"] = True
+        origin = {"model": "tiny", "state": "pretrained", "dataset": "words"}
+        file.attrs.update(
+            origin | {"complete": True, "fingerprint": provenance.fingerprint(*inputs.values())}
+        )
 
     log = [str(tmp_path / "log")]
     scored = SimpleNamespace(
-        input=SimpleNamespace(embeddings=tmp_path / "words.h5"),
+        input=SimpleNamespace(embeddings=tmp_path / "words.h5", **inputs),
         output=SimpleNamespace(scores=tmp_path / "words.csv", classes=tmp_path / "words.classes.csv"),
         params=SimpleNamespace(settings={"n_neighbors": 3}),
         wildcards=SimpleNamespace(model="tiny", state="pretrained", dataset="words"),
         threads=1,
         log=log,
     )
-    score_convexity.main(scored)
+    written = set()
+    for scored.threads in (1, 2, 4):
+        score_convexity.main(scored)
+        written.add((scored.output.scores.read_bytes(), scored.output.classes.read_bytes()))
+    assert len(written) == 1
+    assert ": 0 of 3, " in capsys.readouterr().err  # how far it is
     scores = pd.read_csv(tmp_path / "words.csv")
     assert scores.columns.tolist() == [
         *("model", "state", "dataset", "layers", "score", "stderr", "class_score", "class_stderr"),

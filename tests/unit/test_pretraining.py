@@ -49,7 +49,8 @@ def corpus_folder(tmp_path_factory):
     samples = np.concatenate([make_clips().ravel(), np.zeros(N_CLIPS * 8000, np.int16)])
     with h5py.File(folder / "corpus.h5", "w") as file:
         file["samples"] = samples
-        file["samples"].attrs.update({"sampling_rate": 16000, "complete": True})
+        file.attrs.update({"complete": True, "fingerprint": "f00d"})
+    (folder / "corpus.sha256").write_text("f00d\n")
     rows = [(f"a{i}", "w", "s", "train", 16000 * i, 16000) for i in range(N_CLIPS)]
     rows += [(f"b{i}", "w", "s", "test", 16000 * N_CLIPS + 8000 * i, 8000) for i in range(N_CLIPS)]
     columns = ["path", "word", "speaker", "split", "offset", "n_samples"]
@@ -59,7 +60,11 @@ def corpus_folder(tmp_path_factory):
 
 def run(corpus_folder, folder, settings):
     call = SimpleNamespace(
-        input=SimpleNamespace(samples=corpus_folder / "corpus.h5", table=corpus_folder / "corpus.csv"),
+        input=SimpleNamespace(
+            samples=corpus_folder / "corpus.h5",
+            table=corpus_folder / "corpus.csv",
+            fingerprint=corpus_folder / "corpus.sha256",
+        ),
         output=SimpleNamespace(weights=folder / "model.safetensors"),
         params=SimpleNamespace(settings=settings),
         threads=1,
@@ -102,7 +107,8 @@ def test_only_the_training_split_and_no_label_is_used(corpus_folder, tmp_path):
     table["word"], table["speaker"] = range(len(table)), "x"
     (tmp_path / "changed").mkdir()
     table[table["split"] == "train"].to_csv(tmp_path / "changed/corpus.csv", index=False)
-    (tmp_path / "changed/corpus.h5").symlink_to(corpus_folder / "corpus.h5")
+    for name in ("corpus.h5", "corpus.sha256"):
+        (tmp_path / "changed" / name).symlink_to(corpus_folder / name)
     found = run(tmp_path / "changed", tmp_path / "changed/model", SETTINGS["hubert"])["fingerprint"]
     assert found == expected
 

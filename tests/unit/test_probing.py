@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import probe_layers as adapter
 import pytest
-from convexprune import corpus, probing
+from convexprune import corpus, probing, provenance
 
 WORDS, SPEAKERS, TAKES = ("yes", "no", "null"), 6, 4
 
@@ -18,10 +18,13 @@ def write(folder, layers, labels, speakers, split="validation"):
     table = pd.concat([table, table.assign(split="train")]).sort_index(kind="stable")
     table = table.assign(item=[f"{i}.wav" for i in range(len(table))], start=0, end=1)
     table[corpus.ITEM_COLUMNS].to_csv(folder / "dataset.csv", index=False)
+    (folder / "corpus.sha256").write_text("f00d\n")
+    origin = {"model": "tiny", "state": "pretrained", "dataset": "words"}
+    origin["fingerprint"] = provenance.fingerprint(folder / "corpus.sha256", folder / "dataset.csv")
     with h5py.File(folder / "embeddings.h5", "w") as file:
         file["hidden_states"] = np.asarray(layers, np.float32)
         file["labels"] = np.asarray(labels, dtype=object)
-        file.attrs.update({"complete": True, "split": split})
+        file.attrs.update(origin | {"complete": True, "split": split})
     return folder / "embeddings.h5", folder / "dataset.csv"
 
 
@@ -90,7 +93,9 @@ def test_adapter(tmp_path, spoken):
     path, dataset = write(tmp_path, [one_hot(labels)], labels, speakers)
     adapter.main(
         SimpleNamespace(
-            input=SimpleNamespace(embeddings=str(path), dataset=str(dataset)),
+            input=SimpleNamespace(
+                embeddings=str(path), dataset=str(dataset), fingerprint=str(tmp_path / "corpus.sha256")
+            ),
             output=SimpleNamespace(table=str(tmp_path / "probe.csv")),
             wildcards=SimpleNamespace(model="tiny", task="words"),
             threads=1,

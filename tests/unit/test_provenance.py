@@ -1,9 +1,13 @@
 """Logs tell where a result comes from and, where a job fails, what to do."""
 
 import errno
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from convexprune import provenance
@@ -57,6 +61,8 @@ def test_an_error_ends_with_one_line_that_says_what_to_do(tmp_path, root):
         (PermissionError(errno.EACCES, "no", "a/b.h5"), "allow writing to a/b.h5"),
         (ModuleNotFoundError("No module named 'torch'"), "make install"),
         (FileNotFoundError(errno.ENOENT, "No such file", "a.wav"), "put a.wav back"),
+        (OSError(errno.EROFS, "read-only", "a/b.h5"), "allow writing to a/b.h5"),
+        (KeyboardInterrupt(), "run again to go on"),
         (KeyError("word"), "report it with logs/job.log"),
     ],
 )
@@ -82,3 +88,49 @@ def test_a_durable_file_is_on_the_disk_before_and_after_it_has_its_name(
         temporary.write_text("content")
     assert calls == expected
     assert (tmp_path / "file").read_text() == "content"
+
+
+def test_what_a_kill_left_is_gone_with_the_next_try(tmp_path):
+    with provenance.scratch_folder(tmp_path / "model") as scratch:
+        left = scratch / "left"
+    left.parent.mkdir()
+    left.touch()
+    with provenance.scratch_folder(tmp_path / "model") as again:
+        assert again == scratch and not left.exists()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_helpers_end_with_the_process_that_forked_them(root):
+    code = (
+        f"import sys; sys.path.insert(0, {str(root / 'workflow/scripts')!r})\n"
+        "import concurrent.futures, json, multiprocessing, time\n"
+        "from convexprune import provenance\n"
+        "fork = multiprocessing.get_context('fork')\n"
+        "pool = concurrent.futures.ProcessPoolExecutor(2, fork, provenance.end_with_parent)\n"
+        "list(pool.map(abs, range(9)))\n"
+        "print(json.dumps(list(pool._processes)), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        helpers = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while any(is_running(pid) for pid in helpers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there, and not only as an entry that its parent has not read yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_to_do_is_read_from_the_log_of_a_job_that_failed(tmp_path, root):
+    run_job(tmp_path, root, "raise ValueError('mine.csv has no rows')")
+    assert provenance.read_advice(tmp_path / "logs/job.log") == "mine.csv has no rows; then run again"
+    (tmp_path / "logs/job.log").write_text("all went well")
+    assert provenance.read_advice(tmp_path / "logs/job.log") is None

@@ -1,3 +1,6 @@
+import copy
+
+import numpy as np
 import pytest
 import torch
 from convexprune import encoders
@@ -28,6 +31,24 @@ def test_the_last_hidden_state_is_the_full_models_at_that_layer(family, stable, 
 def test_a_depth_the_model_does_not_have_is_refused(layers):
     with pytest.raises(ValueError, match=f"cannot keep {layers} layers of a Wav2Vec2Model that has {LAYERS}"):
         prune(make_encoder(), layers)
+
+
+def test_a_number_of_layers_is_a_whole_one(tmp_path):
+    pruned = prune(make_encoder(), np.int64(2))
+    encoders.save_folder(tmp_path, pruned, make_feature_extractor())
+    assert encoders.count_layers(encoders.load_encoder(tmp_path)[0]) == 2
+    for layers in (2.0, True, "2", None):
+        with pytest.raises(TypeError, match=f"layers must be a whole number, not {layers!r}"):
+            prune(make_encoder(), layers)
+
+
+def test_the_model_given_is_left_as_it_is_and_the_pruned_one_is_like_it():
+    model = make_encoder("wavlm", head=True).to(torch.bfloat16).train()
+    config, weights = model.config.to_dict(), copy.deepcopy(model.state_dict())
+    pruned = prune(model, 1)
+    assert (pruned.dtype, pruned.training) == (torch.bfloat16, True)
+    assert model.config.to_dict() == config
+    assert all(torch.equal(values, weights[name]) for name, values in model.state_dict().items())
 
 
 def test_a_head_that_weighs_layers_keeps_the_weights_of_those_left(tmp_path):

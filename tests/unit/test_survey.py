@@ -1,5 +1,10 @@
 """The first look at a user's recordings: what is found, what is a problem, and the config that follows."""
 
+import errno
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +12,8 @@ import soundfile
 import yaml
 from convexprune import configuration, starter
 from convexprune.__main__ import main
+from convexprune.corpus import SPLITS
+from convexprune.ingestion import draw_splits, read_user_table
 from convexprune.survey import describe, survey
 
 
@@ -25,6 +32,7 @@ def recordings(tmp_path, monkeypatch):
     """Ten recordings of each of two words by two speakers, in the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(starter, "count_gpus", lambda: 0)
+    monkeypatch.setattr(starter, "WORKFLOW", tmp_path)
     for label in ("yes", "no"):
         for speaker in ("ann", "bob"):
             record(tmp_path / "mine", *takes(label, speaker, 5))
@@ -71,13 +79,15 @@ def test_a_convention_that_some_names_break_gives_no_speakers(recordings):
 
 
 def test_splits_come_from_the_lists_of_speech_commands(recordings):
-    (recordings / "validation_list.txt").write_text("yes/ann_nohash_0.wav\nno/bob_nohash_1.wav\n")
+    held_out = ["yes/ann_nohash_0.wav", "no/bob_nohash_0.wav", "no/bob_nohash_1.wav"]
+    (recordings / "validation_list.txt").write_text("\n".join(held_out))
     (recordings / "testing_list.txt").write_text("yes/bob_nohash_0.wav\n")
     table = survey(recordings).table.set_index("path")
-    assert table.split.value_counts().to_dict() == {"train": 17, "validation": 2, "test": 1}
+    assert table.split.value_counts().to_dict() == {"train": 16, "validation": 3, "test": 1}
     assert table.split["no/bob_nohash_1.wav"] == "validation"
     assert "the split test has 1 labels: the run will refuse that" in problems(recordings)
-    assert "the split validation" not in problems(recordings)
+    assert "the split validation has" not in problems(recordings)
+    assert "1 of 2 labels have fewer than 2 recordings in the split validation" in problems(recordings)
 
 
 def test_splits_come_from_folders(tmp_path):
@@ -134,13 +144,99 @@ def test_nothing_to_work_with_is_refused(tmp_path, names, message):
         survey(tmp_path)
 
 
+def test_labels_too_few_to_be_scored_are_refused_or_named(tmp_path):
+    labels = [f"{label}/{number}.wav" for label in range(6) for number in range(5)]
+    record(tmp_path, *labels)
+    with pytest.raises(ValueError, match="every label has fewer than 2 recordings in the split validation"):
+        survey(tmp_path)
+    record(tmp_path, *(f"0/{number}.wav" for number in range(5, 10)))
+    found = survey(tmp_path)
+    assert found.splits[found.table.word == "0"].value_counts()["validation"] == 2
+    assert "5 of 6 labels have fewer than 2 recordings in the split validation" in "\n".join(found.problems)
+
+
+def test_the_splits_foreseen_are_those_that_the_run_draws(recordings):
+    found = survey(recordings)
+    config = yaml.safe_load(starter.make_config(found, "mine", Path("mine.csv"), 0))["corpus"]["table"]
+    drawn = draw_splits(found.table.word, config["validation_share"], config["test_share"], config["seed"])
+    assert found.splits.tolist() == drawn
+    assert {split: found.count(split) for split in SPLITS} == {split: drawn.count(split) for split in SPLITS}
+
+
+def test_a_label_that_train_lacks_is_a_problem(tmp_path):
+    for split in ("train", "validation", "test"):
+        record(tmp_path, *(f"{split}/{name}" for name in takes("yes", "ann", 5) + takes("no", "bob", 5)))
+    record(tmp_path, *(f"test/{name}" for name in takes("maybe", "ann", 5)))
+    assert "1 labels have no recordings in the split train, which the run will refuse: maybe" in problems(
+        tmp_path
+    )
+
+
+def test_files_of_any_name_and_links_to_folders_are_found(recordings, tmp_path):
+    record(tmp_path, *(f"far/tak,e {number} é日.wav" for number in range(6)))
+    (recordings / "linked, label").symlink_to(tmp_path / "far")
+    record(recordings, "yes/.hidden_nohash_0.wav", "yes/UPPER_nohash_0.WAV")
+    os.rename(recordings / "no/ann_nohash_0.wav", os.fsencode(recordings) + b"/no/\xff_nohash_0.wav")
+    starter.init(recordings)
+    table = read_user_table(tmp_path / "mine.csv")
+    assert table.word.value_counts().to_dict() == {"yes": 11, "no": 9, "linked, label": 6}
+    assert all((tmp_path / path).is_file() for path in table.path)
+    (recordings / "yes/loop").symlink_to(recordings)
+    assert len(survey(recordings).table) == len(table)
+    (recordings / "yes/loop").unlink()
+    assert "1 files left out, whose names are not text: 'no/\\udcff_nohash_0.wav'" in problems(recordings)
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(recordings, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    (recordings / "closed").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"{recordings}/closed cannot be looked into (Permission denied)" in problems(recordings)
+
+
+def test_formats_that_are_not_read_are_named(recordings, tmp_path):
+    for folder in (recordings / "yes", tmp_path / "phone/yes"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "1.m4a").touch()
+    assert "1 files left out, of formats that are not read (convert" in problems(recordings)
+    with pytest.raises(
+        ValueError, match=r"(?s)\(0 audio files in all\).*formats that are not read.*yes/1\.m4a"
+    ):
+        survey(tmp_path / "phone")
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"), [("path;word\na.wav;yes\n", "path;word"), ("File,Label\na.wav,yes\n", "File, Label")]
+)
+def test_a_csv_of_another_layout_is_refused_in_words(tmp_path, text, read_as):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(
+        ValueError, match=f"it has {read_as}. The first line must name the columns, with commas"
+    ):
+        survey(tmp_path / "list.csv")
+
+
+def test_a_csv_with_a_byte_order_mark_is_read(recordings, tmp_path):
+    rows = "".join(f"mine/{path},{path.split('/')[0]}\r\n" for path in survey(recordings).table.path)
+    (tmp_path / "list.csv").write_text("path,word\r\n" + rows, encoding="utf-8-sig")
+    assert len(survey(tmp_path / "list.csv").table) == 20
+
+
 def test_a_csv_is_looked_at_and_left_alone(recordings, tmp_path):
     rows = [(f"mine/{path}", path.split("/")[0]) for path in survey(recordings).table.path]
     text = "path,word\n" + "".join(f"{path},{word}\n" for path, word in rows) + "mine/none.wav,yes\n"
     (tmp_path / "list.csv").write_text(text)
     found = survey(tmp_path / "list.csv")
     assert len(found.table) == 20 and not found.has_speakers
-    assert "1 bad rows, which the run will refuse: mine/none.wav (no such file)" in "\n".join(found.problems)
+    text_of_problems = "\n".join(found.problems)
+    assert "1 bad rows, which the run will refuse" in text_of_problems
+    assert "mine/none.wav (no such file)" in text_of_problems
     assert "list.yaml" in starter.init(tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_text() == text
     assert yaml.safe_load((tmp_path / "list.yaml").read_text())["corpus"]["table"]["csv"] == "list.csv"
@@ -172,6 +268,18 @@ def test_recordings_elsewhere_are_named_absolutely(recordings, tmp_path, monkeyp
     assert pd.read_csv("other.csv").path.str.startswith(f"{tmp_path}/mine/").all()
 
 
+def test_away_from_the_workflow_the_next_command_goes_there(recordings, tmp_path, monkeypatch):
+    folder = tmp_path / "the workflow"
+    folder.mkdir()
+    (folder / "Snakefile").touch()
+    monkeypatch.setattr(starter, "WORKFLOW", folder)
+    printed = starter.init(recordings)
+    [told] = re.findall(r"^  cd '(.*)' && .*snakemake --cores all --configfile (.*)$", printed, re.MULTILINE)
+    assert told == (str(folder), str(tmp_path / "mine.yaml"))
+    config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
+    assert config["corpus"]["table"]["csv"] == str(tmp_path / "mine.csv")
+
+
 @pytest.mark.parametrize("existing", ["mine.yaml", "mine.csv"])
 def test_init_overwrites_nothing(recordings, tmp_path, existing):
     (tmp_path / existing).write_text("precious")
@@ -189,7 +297,8 @@ def test_every_config_is_valid_and_commented(recordings, monkeypatch, gpus, spea
     if speakers:
         record(recordings, *takes("yes", "ann", 40), *takes("yes", "bob", 40))
     if split:
-        (recordings / "validation_list.txt").write_text("yes/ann_nohash_0.wav\nno/bob_nohash_1.wav\n")
+        held_out = [f"{word}/{name}_nohash_1.wav\n" for word in ("yes", "no") for name in ("ann", "bob")]
+        (recordings / "validation_list.txt").write_text("".join(held_out))
         (recordings / "testing_list.txt").write_text("yes/bob_nohash_0.wav\nno/bob_nohash_0.wav\n")
     folder = recordings.rename(recordings.with_name("my 'odd': näme"))
     starter.init(folder, "odd")

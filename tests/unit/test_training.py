@@ -1,11 +1,12 @@
 """How a model is trained does not depend on how its batches fit into memory."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
 import torch
-from convexprune import training
+from convexprune import progress, training
 from encoder_factory import make_encoder
 
 SETTINGS = {
@@ -25,12 +26,12 @@ CALM = dict.fromkeys(
 
 
 class Noise:
-    """Random clips with random labels, 12 of them."""
+    """Random clips with random labels, 11 of them: the last batch of a pass is short."""
 
     def __init__(self):
         generator = np.random.default_rng(0)
-        self.waves = generator.standard_normal((12, 1600)).astype(np.float32)
-        self.labels = generator.integers(3, size=12)
+        self.waves = generator.standard_normal((11, 1600)).astype(np.float32)
+        self.labels = generator.integers(3, size=11)
 
     def __len__(self):
         return len(self.labels)
@@ -104,3 +105,11 @@ def test_bfloat16_computes_coarsely_but_keeps_full_weights(tmp_path):
 def test_training_that_diverges_says_so(tmp_path):
     with pytest.raises(ValueError, match=r"diverged before step 4.*smaller learning rate"):
         train(tmp_path, learning_rate=1e30, warmup_ratio=0.0, max_grad_norm=1e30)
+
+
+def test_it_tells_how_far_it_is(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0)
+    with caplog.at_level("INFO"):
+        train(tmp_path)
+    lines = [record.getMessage() for record in caplog.records if record.name == "convexprune.progress"]
+    assert lines and all(re.fullmatch(r"training: \d of 8, .*step.*, .* left", line) for line in lines)

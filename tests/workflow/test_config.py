@@ -4,6 +4,7 @@ import copy
 import math
 import re
 import resource
+import shutil
 import time
 from collections import Counter
 
@@ -63,6 +64,8 @@ def change(config, path, value):
 
 GONE = object()
 SPLITS = ("train", "validation", "test")
+SYNTHETIC = {"words": ["yes", "up"], "speakers": dict.fromkeys(SPLITS, 1), "takes": 1}
+ARCHIVE = ["corpus", "speech_commands", "speech_commands_v0.02"]
 BASE = ["models", "wav2vec2-base"]
 
 # What is changed in the paper's config, and the line that says so.
@@ -103,7 +106,7 @@ WRONG = [
     (
         ["finetuning", "learning_rate", "words", "full"],
         "2e-5",
-        'finetuning.learning_rate.words.full: "2e-5"; must be a number: YAML reads it as text; write 2e-05',
+        'finetuning.learning_rate.words.full: "2e-5"; must be a number: YAML reads it as text; write 2.0e-05',
     ),
     (
         ["finetuning", "weight_decay"],
@@ -112,14 +115,14 @@ WRONG = [
     ),
     (
         ["corpus"],
-        {"synthetic": {"words": [True, "up"], "speakers": dict.fromkeys(SPLITS, 1), "takes": 1}},
+        {"synthetic": SYNTHETIC | {"words": [True, "up"]}},
         "corpus.synthetic.words.0: true; must be text: YAML reads yes, no, on and off so; write them",
     ),
     # Numbers and choices out of range.
     (["gpus"], -1, "gpus: -1; must be at least 0"),
     (["convexity", "n_neighbors"], 0, "convexity.n_neighbors: 0; must be at least 1"),
     (["finetuning", "learning_rate", "words", "full"], 0, "learning_rate.words.full: 0; must be above 0"),
-    (["finetuning", "layerdrop"], 1.5, "finetuning.layerdrop: 1.5; must be at most 1"),
+    (["finetuning", "layerdrop"], 1.5, "finetuning.layerdrop: 1.5; must be below 1"),
     (["finetuning", "seeds"], [], "finetuning.seeds: []; must have at least 1 of them"),
     (["finetuning", "seeds"], [0, 0], "finetuning.seeds: [0, 0]; each may be given once"),
     (["datasets", "speakers", "test_share"], 1.0, "datasets.speakers.test_share: 1.0; must be below 1"),
@@ -144,7 +147,11 @@ WRONG = [
         'convexity_split: "dev"; allowed: train, validation, test',
     ),
     (["tasks"], ["phonemes"], 'tasks.0: "phonemes"; allowed: words, speakers'),
-    (["models", "a/b"], {"source": "hub", "layers": 1}, 'models: "a/b"; must match'),
+    (
+        ["models", "a/b"],
+        {"source": "hub", "layers": 1},
+        'models: "a/b"; allowed: A name of at most 64 letters',
+    ),
     (["maus", "contact"], "José <me@example.org>", "Your e-mail address, on one line and without accents"),
     (["maus", "contact"], "me@example.org\n", "Your e-mail address, on one line and without accents"),
     (["models", 7], {"source": "hub", "layers": 1}, "models: 7; must be text"),
@@ -205,6 +212,117 @@ WRONG = [
         {"source": "pretrain", "layers": 2, "pretrain": {"objective": "hubert", "conv_dim": [8]}},
         "models.tiny.pretrain.conv_dim: [8]; conv_dim, conv_kernel and conv_stride must be of one length",
     ),
+    (
+        ["models", "tiny"],
+        {"source": "pretrain", "layers": 2, "pretrain": {"objective": "hubert", "mask_length": 50}},
+        "models.tiny.pretrain.mask_length: 50; must be at most the 49 frames that conv_kernel",
+    ),
+    (["finetuning", "micro_batch_size"], 5, "finetuning.micro_batch_size: 5; must divide batch_size, 32"),
+    # Where files go.
+    *(
+        (["pathvars", "results"], folder, f'pathvars.results: "{folder}"; allowed: A path of letters, digits')
+        for folder in (
+            "",
+            ".",
+            "/",
+            "../x",
+            "a/../b",
+            "~/x",
+            "my results",
+            "results/",
+            "./x",
+            "a/{model}",
+            "a*",
+            "-x",
+        )
+    ),
+    (["pathvars", "resources"], "<x>", 'pathvars.resources: "<x>"; allowed: A path of letters'),
+    (
+        ["pathvars", "results"],
+        "resources",
+        'pathvars.results: "resources"; must be another folder than resources',
+    ),
+    # Names, ids, addresses.
+    *(
+        (["models", name], {"source": "hub", "layers": 1}, f'models: "{name}"; allowed: A name of at most 64')
+        for name in ("my model", "modèle", ".", "..", "-x", ".x", "", "average", "x" * 65)
+    ),
+    (["models", True], {"source": "hub", "layers": 1}, "models: true; must be text: YAML reads yes, no, on"),
+    (
+        [*BASE, "id"],
+        "https://huggingface.co/x/y",
+        'id: "https://huggingface.co/x/y"; allowed: Hugging Face id',
+    ),
+    ([*BASE, "id"], "facebook/wav2vec2 base", 'id: "facebook/wav2vec2 base"; allowed: Hugging Face id'),
+    (
+        [*BASE, "revision"],
+        1234567,
+        "models.wav2vec2-base.revision: 1234567; must be text: write it in quotes",
+    ),
+    ([*BASE, "revision"], "", 'models.wav2vec2-base.revision: ""; allowed: Commit, tag or branch'),
+    ([*ARCHIVE, "url"], "download.org/x.tar.gz", 'url: "download.org/x.tar.gz"; allowed: Where the archive'),
+    ([*ARCHIVE, "url"], "http://", 'url: "http://"; allowed: Where the archive'),
+    (
+        [*ARCHIVE, "url"],
+        None,
+        "speech_commands_v0.02: required: its url or path, or a mirror for both archives",
+    ),
+    ([*ARCHIVE, "path"], "no.tar.gz", 'speech_commands_v0.02.path: "no.tar.gz"; no such file (seen from '),
+    ([*ARCHIVE, "sha256"], "abc", 'sha256: "abc"; allowed: Expected SHA-256, of 64 hexadecimal digits'),
+    ([*ARCHIVE, "size"], "2 GB", 'speech_commands_v0.02.size: "2 GB"; must be a whole number or null'),
+    (
+        [*ARCHIVE[:2], "mirror"],
+        "ftp://x",
+        'corpus.speech_commands.mirror: "ftp://x"; allowed: Where both archives',
+    ),
+    (["maus", "url"], "x", 'maus.url: "x"; allowed: Folder of the service'),
+    (["maus", "language"], "English", 'maus.language: "English"; allowed: Language and variety'),
+    (
+        ["corpus"],
+        {"synthetic": SYNTHETIC | {"words": ["up", "A/b"]}},
+        'words.1: "A/b"; allowed: A word of lower',
+    ),
+    # Numbers that no run could use, or not as they are written.
+    ([*BASE, "layers"], 12.0, "models.wav2vec2-base.layers: 12.0; must be a whole number: write 12"),
+    (
+        [*BASE, "layers"],
+        "12",
+        'models.wav2vec2-base.layers: "12"; must be a whole number: YAML reads it as text; write 12',
+    ),
+    ([*BASE, "layers"], 10**30, "must be at most 1000"),
+    ([*BASE, "keep", "words"], None, "models.wav2vec2-base.keep.words: null; must be a whole number"),
+    (["threads"], 10**30, "must be at most 1024"),
+    (["threads"], math.inf, "threads: Infinity; must be a whole number"),
+    (["finetuning", "seeds"], [2**32], "finetuning.seeds.0: 4294967296; must be at most 4294967295"),
+    (["finetuning", "seeds"], [0, 1.5], "finetuning.seeds.1: 1.5; must be a whole number"),
+    (["finetuning", "seeds"], 0, "finetuning.seeds: 0; must be a list"),
+    (["finetuning", "learning_rate", "words", "full"], 2e5, "words.full: 200000.0; must be at most 1"),
+    (["finetuning", "learning_rate", "words", "full"], "1e400", 'words.full: "1e400"; must be a number'),
+    (
+        ["finetuning", "learning_rate", "words", "pruned"],
+        math.inf,
+        "words.pruned: Infinity; must be a number",
+    ),
+    (["finetuning", "layerdrop"], 1, "finetuning.layerdrop: 1; must be below 1"),
+    (
+        ["datasets", "phonemes", "shards"],
+        10**9,
+        "datasets.phonemes.shards: 1000000000; must be at most 10000",
+    ),
+    (["datasets", "speakers", "test_share"], -0.1, "datasets.speakers.test_share: -0.1; must be above 0"),
+    (["convexity", "untrained"], ["words", "words"], "each may be given once"),
+    (["sweep", "words", "layers"], [], "sweep.words.layers: []; must have at least 1 of them"),
+    (["sweep", "words", "models"], ["hubert-base"] * 2, "each may be given once"),
+    (["tasks"], [], "tasks: []; must have at least 1 of them"),
+    (["datasets"], {}, "datasets: {}; must have at least 1 of them"),
+    # Nothing, everywhere.
+    *(
+        ([key], None, f"{key}: null; must be ")
+        for key in ("threads", "corpus", "datasets", "tasks", "models", "timing")
+    ),
+    ([*BASE], None, "models.wav2vec2-base: null; must be a mapping"),
+    (["sweep", "words"], None, "sweep.words: null; must be a mapping"),
+    (["datasets", "words"], None, "datasets.words: null; must be a mapping"),
 ]
 
 
@@ -228,9 +346,17 @@ def test_a_wrong_config_is_named_in_one_line(paper, path, value, said):
 # A user's table: what it holds (nothing: no file), and what is said of it.
 TABLES = {
     "missing": (None, 'corpus.table.csv: "mine.csv"; no such file'),
-    "empty": ("", 'corpus.table.csv: "mine.csv"; not a CSV file'),
+    "empty": ("", 'corpus.table.csv: "mine.csv"; is not a CSV file'),
+    "not in UTF-8": (b"path,word\ncaf\xe9.wav,yes\n", "is not a CSV file in UTF-8"),
+    "from a spreadsheet": ("\ufeffpath;word\na.wav;yes\n", "separated by commas: path, word; it has path;w"),
+    "a comma too many": ("path,word\na.wav,yes\nb.wav,no,x\n", "is not a CSV file in UTF-8 (Error"),
     "without rows": ("path,word,speaker\n", "has no rows"),
-    "without a column": ("path,word\na.wav,yes\n", "has no column speaker; required: path, word, speaker"),
+    "without a column": ("path,label\na.wav,yes\n", "has no column word; required, separated by commas"),
+    "a row twice": (
+        "path,word\na.wav,yes\nb.wav,no\n./a.wav,yes\nb.wav,no\n",
+        "row 3 (./a.wav): the path stands in an earlier row too; bad rows in all: 2",
+    ),
+    "a row without a word": ("path,word\na.wav,\nb.wav,no\n", "row 1 (a.wav): no word"),
     "one class": ("path,word,speaker\na.wav,yes,ann\n", 'the words ["yes"]; required: two words'),
     "one class in a split": (
         "path,word,speaker,split\n"
@@ -239,7 +365,16 @@ TABLES = {
         + "t.wav,no,bob,test\n",
         'its split test has the words ["no"]; required: two words or more',
     ),
-    "unknown split": ("path,word,speaker,split\na.wav,yes,ann,dev\n", 'has the split "dev"; allowed: train'),
+    "a word that is not trained on": (
+        "path,word,split\n"
+        + "".join(f"{split}{word}.wav,{word},{split}\n" for split in SPLITS for word in ("yes", "no"))
+        + "t.wav,up,test\n",
+        'its split test has the words ["up"], which split train lacks',
+    ),
+    "unknown split": (
+        "path,word,speaker,split\na.wav,yes,ann,dev\n",
+        "row 1 (a.wav): split 'dev' is none of train, validation, test",
+    ),
 }  # fmt: skip
 
 
@@ -248,10 +383,91 @@ def test_a_table_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, name
     content, said = TABLES[name]
     monkeypatch.chdir(tmp_path)
     if content is not None:
-        (tmp_path / "mine.csv").write_text(content)
-    lines = problems(change(paper, ["corpus"], {"table": {"csv": "mine.csv"}}))
-    assert said in lines[0]
-    assert all("corpus.table.csv" in line for line in lines)
+        (tmp_path / "mine.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    config = paper | {"corpus": {"table": {"csv": "mine.csv"}}, "datasets": {"words": {}}, "tasks": ["words"]}
+    [line] = problems(config)
+    assert line.startswith("Config: corpus.table.csv: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("split", [",train", ""])
+def test_a_table_with_too_few_recordings_of_speakers_is_named(paper, tmp_path, monkeypatch, split):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{number}.wav,{word},{'ann' if number else 'bob'}{split}"
+        for number, word in enumerate(["yes", "no", "no"])
+    ]
+    (tmp_path / "mine.csv").write_text("\n".join([f"path,word,speaker{split and ',split'}", *rows]))
+    datasets = {"speakers": {"min_files": 1}}
+    config = paper | {
+        "corpus": {"table": {"csv": "mine.csv"}},
+        "datasets": datasets,
+        "tasks": ["speakers"],
+        "sweep": {},
+    }
+    [line] = problems(config)
+    assert "datasets.speakers.min_files: 1; 1 speakers of mine.csv have more training recordings" in line
+    datasets["speakers"]["min_files"] = 0
+    configuration.complete(config)
+
+
+REST = {"preprocessor_config.json": "", "model.safetensors": ""}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {},
+            'path: "."; has no config.json, no preprocessor_config.json, no model.safetensors or py',
+        ),
+        (
+            {"config.json": "{}", "preprocessor_config.json": ""},
+            "has no model.safetensors or pytorch_model.bin",
+        ),
+        ({"config.json": "{", **REST}, "its config.json cannot be read"),
+        (
+            {"config.json": '{"num_hidden_layers": 6}', **REST},
+            "layers: 7; must be 6, as config.json",
+        ),
+        (
+            {"config.json": '{"encoder_layers": 6, "num_hidden_layers": 7}', **REST},
+            "must be 6",
+        ),
+    ],
+)
+def test_a_model_folder_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, files, said):
+    monkeypatch.chdir(tmp_path)
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    [line] = problems(change(paper, ["models", "mine"], {"source": "path", "path": ".", "layers": 7}))
+    assert said in line
+
+
+def test_speakers_that_are_made_must_say_enough(paper):
+    paper["corpus"] = {"synthetic": SYNTHETIC | {"takes": 25}}
+    [line] = problems(paper)
+    assert "datasets.speakers.min_files: 50; must be below the 50 recordings that corpus.synthetic" in line
+    paper["corpus"]["synthetic"]["takes"] = 26
+    configuration.complete(paper)
+
+
+def test_half_a_precision_needs_a_gpu(paper):
+    paper["finetuning"]["precision"] = "float16"
+    configuration.complete(copy.deepcopy(paper))
+    [line] = problems(paper | {"gpus": 0})
+    assert 'finetuning.precision: "float16"; needs a GPU (gpus: 0)' in line
+
+
+def test_what_is_unusual_but_right_is_taken(paper):
+    for path, value in (
+        (["pathvars", "results"], "/scratch/josé/run.1"),
+        ([*BASE, "id"], "gpt2"),
+        (["models", "a..b_C-1"], paper["models"]["wav2vec2-base"]),
+        (["maus", "language"], "gsw-CH-BE"),
+        (["sweep", "words", "layers"], [12]),
+    ):
+        configuration.complete(change(paper, path, value))
 
 
 def test_a_table_needs_no_speakers_where_no_dataset_does(paper, tmp_path, monkeypatch):
@@ -273,13 +489,22 @@ FILES = {
     "not YAML": ("a: [1\n", "cannot be read as YAML"),
     "no mapping": ("- words\n", '["words"]; must be a mapping'),
     "nothing": ("", "null; must be a mapping"),
+    "text": ("config", '"config"; must be a mapping'),
+    "a tab": ("tasks:\n\t- words\n", "cannot be read as YAML: while scanning"),
+    "not in UTF-8": (b"# caf\xe9\n", "cannot be read as YAML: 'utf-8' codec can't decode"),
+    "a control character": ("a: \x00\n", "cannot be read as YAML: unacceptable character"),
+    "an unknown alias": ("a: *b\n", "cannot be read as YAML: found undefined alias"),
+    "a folder": (None, "cannot be read as YAML: [Errno 21] Is a directory"),
 }
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_no_config_is_named(tmp_path, name):
     content, said = FILES[name]
-    (tmp_path / "mine.yaml").write_text(content)
+    if content is None:
+        (tmp_path / "mine.yaml").mkdir()
+    else:
+        (tmp_path / "mine.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(configuration.ConfigError) as error:
         configuration.read_yaml(tmp_path / "mine.yaml")
     assert said in str(error.value)
@@ -299,6 +524,7 @@ def test_defaults_are_those_of_the_schema(paper):
     assert paper["datasets"]["speakers"]["test_share"] == 0.1
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
@@ -310,12 +536,34 @@ def test_defaults_are_those_of_the_schema(paper):
         (("models: [wav2vec2-base,", "models: [bert,"), 'Config: sweep.words.models: "bert"; no such model'),
     ],
 )
-def test_snakemake_says_that_line_and_nothing_else(workflow, root, edit, said):
+def test_snakemake_says_that_line_and_nothing_else(workflow, root, edit, said, dry):
     content = (root / "config.yaml").read_text()
     assert edit[0] in content
     (workflow.directory / "wrong.yaml").write_text(content.replace(*edit))
+    refused(workflow, said, "--configfile", "wrong.yaml", *dry)
+
+
+def test_config_yaml_is_read_strictly_too(workflow, root):
+    path = workflow.directory / "config.yaml"
+    for content, said in (
+        (b"threads: 1\n\tgpus: 0\n", "found character '\\t'"),
+        (b"# caf\xe9\n", "can't decode"),
+    ):
+        path.write_bytes(content)
+        assert said in refused(workflow, "Config: config.yaml: cannot be read as YAML: ")
+    shutil.copy(root / "config.yaml", path)
+
+
+def test_values_given_on_the_command_line_are_checked(workflow):
+    result = workflow.run("--cores", "1", "--config", "gpus=none")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == 'Config: gpus: "none"; must be a whole number'
+
+
+def refused(workflow, said: str, *arguments: str) -> str:
+    """The one line that Snakemake says of a wrong config, which begins with what is `said`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = workflow.run("--cores", "1", "--configfile", "wrong.yaml")
+    result = workflow.run("--cores", "1", *arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # Processor time: on a machine that does nothing else, that is how long the user waits.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
@@ -324,6 +572,7 @@ def test_snakemake_says_that_line_and_nothing_else(workflow, root, edit, said):
     assert result.stderr.startswith(said)
     assert len(result.stderr.splitlines()) == 1
     assert not (workflow.directory / "results").exists()
+    return result.stderr
 
 
 def test_config_given_on_the_command_line_replaces_config_yaml(workflow, paper):

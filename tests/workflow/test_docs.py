@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import hub
 import numpy as np
 import pandas as pd
@@ -22,8 +23,48 @@ import soundfile
 import yaml
 
 PAGES = ["your-data.md", "your-embeddings.md", "reproduce.md"]
-# Blocks of shell in the README that are not run here, and where they are run instead.
-ELSEWHERE = {"make demo": ".ci/run", "make test": ".ci/run"}
+DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run --quiet rules"  # of cluster.md
+# What else a reader may copy. Commands that something else runs, as they stand, and that file:
+RUN_BY = {
+    "make demo": ".ci/run",
+    "make docs": ".ci/run",
+    "make lint": ".ci/run",
+    "make test": ".ci/run",
+    "make test-docs": ".ci/run",
+}
+# And those that nothing runs as they stand, and why:
+NOT_RUN = {
+    "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
+    ".venv/bin/python -m convexprune compare-alignments A.csv B.csv": "see test_comparison.py",
+    ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
+    ".venv/bin/python tests/webmaus.py --port 8080 --failures 0.2": "serves for ever; see test_maus.py",
+    ".venv/bin/snakemake --cores all --forcerun align_shard": "asks the web service; see test_service.py",
+    "cp results/demo/figures/figure1.png docs/figure1.png": "needs the demo",
+    "git clone … && cd convexprune": "the network",
+    "make format": "rewrites the sources; make lint has the same tools check them",
+    "make lock": "the newest packages of an index",
+    "make resume CONFIG=recordings.yaml": "make resume with another config",
+    "make summary RESULTS=results/paper": "make summary, whose default that is",
+    "make test-cluster": "a Slurm, as root",
+    "pip install snakemake-executor-plugin-kubernetes": "the network",
+    "pre-commit install": "the hooks of this clone; they run make lint",
+    "python benchmarks/convexity.py": "40 minutes",
+    "python benchmarks/convexity.py --nnconvexity 2000": "9 minutes",
+    "python benchmarks/embeddings.py --threads 1 --batches 2 --batch-size 32 --repeats 2": "minutes",
+    "python benchmarks/finetuning.py": "an hour",
+    "python benchmarks/float16.py results/demo resources/demo.yaml hubert-small words": "reads the demo",
+    "python benchmarks/ingestion.py": "minutes, 6 GB",
+    "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
+    "python benchmarks/timing.py": "minutes",
+    "rm -rf resources/alignments/maus/failures resources/alignments/maus/unanswered": "deletes",
+    "scancel JOBID": "a running Slurm",
+    "snakemake --workflow-profile workflow/profiles/slurm": "a running Slurm; see tests/cluster",
+    "source .venv/bin/activate": "the tests name the programs of .venv",
+    'squeue --me --format "%i %T %M %l %k"': "a running Slurm",
+    "tail -f results/paper/logs/finetune/wavlm-base/words/9/0.log": "reads until it is stopped",
+    "tmux": "a terminal",
+}
+PROGRAM = r"(\.venv/bin/)?(make|python|pip|snakemake|pre-commit|git|hf|rm|cp|tail|cat)"
 
 
 def code(page: Path, language: str) -> list[str]:
@@ -139,8 +180,13 @@ def test_my_own_embeddings_are_scored(reader):
     labels = np.repeat(np.arange(5), 40)
     np.save(reader.folder / "embeddings.npy", rng.normal(size=(200, 16)) + 3 * np.eye(5, 16)[labels])
     np.save(reader.folder / "labels.npy", labels)
+    with h5py.File(reader.folder / "words.h5", "w") as file:
+        file["hidden_states"] = np.stack([np.load(reader.folder / "embeddings.npy").astype(np.float32)] * 6)
+        file["labels"] = labels.astype(str).astype(object)
+        file.attrs["complete"] = True
     printed = reader.follow("your-embeddings.md")
-    score = float(re.search(r"convexity over pairs\s+(\S+)", printed)[1])
+    score, of_layer = map(float, re.findall(r"convexity over pairs\s+(\S+)", printed))
+    assert of_layer == pytest.approx(score, abs=1e-3)
     assert 0.5 < score < 1
     assert f"{score:.3f} ± " in printed  # from Python
     layers = re.findall(r"^[012] (0\.\d+) 0\.\d+$", printed, flags=re.MULTILINE)
@@ -170,23 +216,66 @@ def test_the_papers_experiment_runs(reader, root, network):
     assert (results / "report.html").exists()
 
 
+def test_the_cluster_page_plans(reader):
+    planned = reader.run("bash", "-c", f'PATH="$PWD/.venv/bin:$PATH" {DRY_RUN}')
+    assert re.search(r"^finetune +\d+$", planned, flags=re.MULTILINE)
+
+
+def test_a_model_that_is_downloaded_tells_how_far_it_is(reader):
+    """Not a page's command: here, since the hub is."""
+    told = reader.run(
+        ".venv/bin/python",
+        "-c",
+        "import logging, sys, pathlib; from convexprune import progress, sources\n"
+        "progress.EVERY = 0; logging.basicConfig(level='INFO', stream=sys.stdout)\n"
+        "with sources.downloaded('facebook/wav2vec2-base', 'main', pathlib.Path('fetched')): pass",
+    )
+    assert re.search(r"progress:.*: [\d.]+k of [\d.]+k, [\d.]+[kM]B/s, \d\d:\d\d left", told)
+
+
+def documents(root) -> list[Path]:
+    """Every page from which somebody may copy a command."""
+    folders = ("workflow", "results", "resources", "benchmarks")
+    readmes = [root / "README.md", root / "CONTRIBUTING.md", *(root / name / "README.md" for name in folders)]
+    return [*readmes, *sorted((root / "docs").glob("*.md"))]
+
+
+def shell_lines(page: Path) -> list[str]:
+    """The lines of its shell, without comments."""
+    lines = [line.partition("  #")[0] for block in code(page, "bash") for line in block.splitlines()]
+    return [" ".join(line.split()) for line in lines]
+
+
+def commands(page: Path) -> list[str]:
+    """What a page gives to copy: its shell, and code within the text that calls a program."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
+    return shell_lines(page) + [span for span in spans if re.match(rf"{PROGRAM} \S", span)]
+
+
+def test_every_command_is_run_or_it_is_said_why_not(root):
+    followed = {DRY_RUN, *(line for page in PAGES for line in shell_lines(root / "docs" / page))}
+    found = {command: page.relative_to(root) for page in documents(root) for command in commands(page)}
+    listed = {*RUN_BY, *NOT_RUN}
+    unknown = {command: str(page) for command, page in found.items() if command not in followed | listed}
+    assert not unknown, "run these in a test, or list them with the reason why not"
+    assert listed <= found.keys() - followed, "these are listed for nothing"
+    for command, file in RUN_BY.items():
+        assert command in (root / file).read_text().splitlines()
+
+
+def test_no_block_hides_its_language(root):
+    for page in documents(root):
+        opening = re.findall(r"^ *```(\w*)$", page.read_text(), flags=re.MULTILINE)[::2]
+        assert all(opening), page
+
+
 def test_every_page_with_commands_is_followed(root):
     pages = {path.name for path in (root / "docs").glob("*.md") if code(path, "bash")}
-    assert pages == set(PAGES)
-    # Commands that are not run here: `make demo` by .ci/run, a cluster's by tests/cluster.
-    unmarked = {
-        path.name for path in (root / "docs").glob("*.md") if re.search(r"^```\n\w", path.read_text(), re.M)
-    }
-    assert unmarked <= {"index.md", "cluster.md"}
+    assert pages - set(PAGES) == {"index.md", "cluster.md"}  # whose commands are in the lists above
 
 
-def test_commands_of_the_readme_are_those_of_the_pages_or_of_ci(root):
-    followed = "\n".join(block for page in PAGES for block in code(root / "docs" / page, "bash"))
-    followed = {" ".join(line.split()) for line in followed.splitlines()}
-    for block in code(root / "README.md", "bash"):
-        for line in block.strip().splitlines():
-            command = " ".join(line.partition("#")[0].split())
-            if command in ELSEWHERE:
-                assert re.search(rf"^{command}$", (root / ELSEWHERE[command]).read_text(), flags=re.MULTILINE)
-            else:
-                assert command in followed, f"README.md: no test runs `{command}`"
+def test_the_readme_gives_table_1_in_two_commands_and_a_pruned_model_in_three(root):
+    first, own, *_ = code(root / "README.md", "bash")
+    assert first.split("#")[0].split() == ["make", "demo"]  # the other is git clone
+    assert own == code(root / "docs/your-data.md", "bash")[0] and len(own.splitlines()) == 3

@@ -1,14 +1,17 @@
 """The real graph, from speech synthesis to Table 1, on the least data that makes sense."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import browser
 import h5py
 import onnxruntime
 import pandas as pd
 import pytest
-from convexprune import corpus
+from convexprune import corpus, needs
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -218,6 +221,44 @@ def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(
         for category in ("1. Summary", "3. Convexity", "4. Plan", "5. Table 1", "8. Costs"):
             assert "hubert-tiny" in tables[category] and "wav2vec2-tiny" in tables[category]
         assert report.problems == []
+
+
+NOT_HERE = {
+    "all",
+    "download_archive",
+    "download_model",
+    "import_model",
+}  # the rules that this run does without
+
+
+def test_every_rule_logs_what_its_results_come_from(finished):
+    result = finished.run("--list-rules", "--configfile", "small.yaml")
+    rules = set(re.findall(r"^\w+$", result.stdout, flags=re.MULTILINE))
+    assert {"embed", "plan_layers", "show_plan"} | NOT_HERE < rules
+    for rule in rules - NOT_HERE:
+        place = re.sub("^show_", "show_table/", rule)
+        logs = [*(finished.directory / RESULTS / "logs").glob(f"{place}.log")]
+        logs += (finished.directory / RESULTS / "logs" / place).rglob("*.log")
+        assert logs, f"{rule} has no log"
+        for log in logs:
+            first, second, *_, last = log.read_text().splitlines()
+            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d INFO convexprune: python 3\.", first), log
+            assert f"pandas {pd.__version__}" in first, log
+            assert "seed: " in second, log
+            assert re.search(
+                r"device: CPU; peak memory: \d+ MB, \d+ MB in its largest child; [\d.]+ s$", last
+            ), log
+
+
+def test_the_summary_has_the_time_and_memory_of_every_heavy_rule(finished):
+    command = [sys.executable, "-m", "convexprune", "summary", RESULTS]
+    path = {"PYTHONPATH": "workflow/scripts"}
+    result = subprocess.run(
+        command, cwd=finished.directory, env=path, capture_output=True, text=True, check=True
+    )
+    _, *rows, total = (line.split() for line in result.stdout.splitlines())
+    assert {rule for rule, *_ in rows} == set(needs.MEMORY) - {"import_model", "ingest_table"}
+    assert all(0 < float(number) < 4000 for number in (total[2], total[-1]))  # minutes, MB
 
 
 def test_run_again_has_nothing_to_do(finished):

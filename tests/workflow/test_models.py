@@ -24,6 +24,9 @@ def test_models_that_do_not_come_are_named_in_a_line_each(workflow, root, monkey
         assert model["revision"] in line
         assert f"hf download {model['id']}" in line
         assert "source: path" in line
+        # Each is said once more at the end, where the eye is.
+        log = f"results/paper/logs/download_model/{name}.log"
+        assert any(f"{log}: {line}" in last for last in told[-8:])
     assert "Traceback" not in result.stderr
     log = workflow.directory / "results/paper/logs/download_model/hubert-base.log"
     assert "Traceback" in log.read_text()

@@ -5,11 +5,6 @@ SHARDS = PHONEMES.get("shards", 1)
 SHARD = "<results>/alignment/shards/{shard}-of-{shards}"
 
 
-# Before any job starts, but not in a dry run, which shows the whole plan.
-onstart:
-    check_terms_of_maus()
-
-
 rule align_shard:
     input:
         code=library("alignment", "answers", "corpus", "maus", "retries"),

@@ -1,5 +1,6 @@
 # Config validation, wildcard constraints and input functions of all stages. No rules.
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,14 +8,27 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow/scripts"))
 
-from convexprune import configuration, needs
+from convexprune import configuration, needs, provenance
 
-try:
-    for file in workflow.configfiles:
-        configuration.read_yaml(file)
-    configuration.complete(config)
-except configuration.ConfigError as error:
-    sys.exit(str(error))  # the lines alone, without Snakemake's trace
+
+def check(function, argument):
+    """Call a function of `configuration`. What it finds wrong is told alone, without Snakemake's trace."""
+    try:
+        function(argument)
+    except configuration.ConfigError as error:
+        sys.exit(str(error))
+
+
+for file in workflow.configfiles or ["config.yaml"]:
+    check(configuration.read_yaml, file)
+
+# A config given with --configfile replaces config.yaml. Merging the two would add the paper's models to it.
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+check(configuration.complete, config)
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])
@@ -92,12 +106,10 @@ def models_from(source):
 
 
 def get_model_files(wildcards):
-    """The files of a local model folder. Transformers accepts either form of weights, whole or in shards."""
+    """The files of a local model folder."""
     folder = Path(MODELS[wildcards.model]["path"])
-    names = ["model.safetensors", "pytorch_model.bin"]
-    weights = [folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json")]
-    found = next((path for path in weights if path.exists()), weights[0])
-    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(found)]
+    weights = configuration.find_weights(folder)
+    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(weights)]
 
 
 def get_layers(model, task):
@@ -165,6 +177,14 @@ def get_trace(wildcards):
 
 def uses_maus():
     return config["datasets"].get("phonemes", {}).get("aligner") == "maus"
+
+
+def check_results_folder():
+    """Refuse to start where nothing can be written: Snakemake itself would end with a traceback."""
+    results = Path(config["pathvars"]["results"])
+    folder = next(path for path in (results, *results.parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        sys.exit(f"Results: allow writing to {folder}, or name another folder in pathvars, and run again")
 
 
 def check_terms_of_maus():
@@ -273,9 +293,18 @@ def get_full_weights(wildcards):
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
 
 
+def print_failures(logs):
+    """What each failed job says to do, last of all: Snakemake's own lines bury it."""
+    told = "".join(Path(log).read_text() for log in logs)
+    failed = re.findall(r"^ *log: (.+) \(check log", told, re.MULTILINE)
+    for path in dict.fromkeys(failed):
+        if Path(path).exists() and (advice := provenance.read_advice(path)):
+            print(f"{path}: {advice}", file=sys.stderr)
+
+
 def print_outcome():
     """What a person wants to see at the end of a run: layers kept, Table 1, and where the rest is."""
-    summary = Path(config["pathvars"].get("results", "results"), "summary.md")
+    summary = Path(config["pathvars"]["results"], "summary.md")
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
-        print(f"All of it: {summary}   Figures: {summary.parent}/figures/")
+        print(f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/")

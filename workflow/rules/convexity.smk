@@ -5,6 +5,8 @@ rule score_convexity:
     input:
         code=library("convexity", "neighbours", "paths", "kernels", "embeddings"),
         embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
+        fingerprint="<results>/corpus/corpus.sha256",
+        dataset="<results>/datasets/{dataset}.csv",
     output:
         scores="<results>/convexity/{model}/{state}/{dataset}.csv",
         classes="<results>/convexity/{model}/{state}/{dataset}.classes.csv",

@@ -32,6 +32,8 @@ rule download_archive:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
         "<results>/logs/download_archive/{archive}.log",
+    benchmark:
+        "<results>/benchmarks/download_archive/{archive}.tsv"
     wildcard_constraints:
         archive=get_downloads(),
     retries: 3
@@ -50,7 +52,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("ingestion", "archives", "corpus"),
+            code=library("ingestion", "recordings", "archives", "corpus"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",

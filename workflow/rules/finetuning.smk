@@ -34,7 +34,15 @@ rule cache_features:
 rule finetune:
     input:
         code=library(
-            "finetuning", "training", "features", "devices", "metrics", "pruning", "encoders", "corpus"
+            "finetuning",
+            "training",
+            "features",
+            "positions",
+            "devices",
+            "metrics",
+            "pruning",
+            "encoders",
+            "corpus",
         ),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",

@@ -12,8 +12,11 @@ rule download_model:
         provenance="<results>/models/{model}/provenance.json",
     log:
         "<results>/logs/download_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/download_model/{model}.tsv"
     wildcard_constraints:
         model=models_from("hub"),
+    priority: 1  # a run without a network ends here, and soon
     retries: 3
     localrule: True
     conda:

@@ -91,6 +91,7 @@ rule probe_layers:
     input:
         code=library("probing", "corpus", "embeddings", "metrics"),
         embeddings="<results>/embeddings/{model}/pretrained/{task}.h5",
+        fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
     output:
         table="<results>/probes/{model}/{task}.csv",

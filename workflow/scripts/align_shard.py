@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import alignment, provenance
+from convexprune import alignment, corpus, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0])
+    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
     settings = smk.params.settings
     phones, failures = alignment.align_shard(
         smk.input.samples,

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import features, provenance
+from convexprune import corpus, features, provenance
 
 
 def main(smk):
     provenance.start_log(smk.log[0])
+    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
     features.cache_features(
         smk.output.cached,
         folder=Path(smk.input.weights).parent,

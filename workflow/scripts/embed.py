@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import extraction, provenance
+from convexprune import corpus, extraction, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
     extraction.embed(
         smk.output.embeddings,
         folder=Path(smk.input.weights).parent,

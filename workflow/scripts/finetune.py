@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import finetuning, provenance
+from convexprune import corpus, finetuning, provenance
 
 
 def main(smk):
     provenance.start_log(smk.log[0], seed=int(smk.wildcards.seed))
+    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
     folder = Path(smk.output.weights).parent
     fine_tuned = finetuning.finetune(
         Path(smk.input.weights).parent,

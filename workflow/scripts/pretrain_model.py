@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from convexprune import pretraining, provenance
+from convexprune import corpus, pretraining, provenance
 
 
 def main(smk) -> None:
     provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
     pretraining.pretrain(
         Path(smk.output.weights).parent,
         samples=smk.input.samples,

@@ -1,11 +1,14 @@
 """Probe every layer of a pretrained model's embeddings with a linear classifier."""
 
-from convexprune import probing, provenance
+from convexprune import embeddings, probing, provenance
 
 
 def main(smk):
     provenance.start_log(smk.log[0])
     task = smk.wildcards.task
+    identity = {"model": smk.wildcards.model, "state": "pretrained", "dataset": task}
+    fingerprint = provenance.fingerprint(smk.input.fingerprint, smk.input.dataset)
+    embeddings.check_origin(smk.input.embeddings, identity | {"fingerprint": fingerprint})
     probed = probing.probe_layers(smk.input.embeddings, smk.input.dataset, task, smk.threads)
     probed.insert(0, "model", smk.wildcards.model)
     probed.insert(1, "task", task)

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ import pandas as pd
 from convexprune import corpus, embeddings
 from convexprune.comparison import Comparison, compare_alignments
 from convexprune.convexity import Convexity, graph_convexity
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"convexprune: {error}")
 
 
-def add_convexity(commands: argparse._SubParsersAction) -> None:
+def add_convexity(commands: Commands) -> None:
     """The command `convexity`: graph convexity of labelled points in a file."""
     command = commands.add_parser(
         "convexity",
@@ -65,7 +68,7 @@ def add_convexity(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=run_convexity)
 
 
-def add_estimate(commands: argparse._SubParsersAction) -> None:
+def add_estimate(commands: Commands) -> None:
     """The command `estimate`: what a config's run will need."""
     command = commands.add_parser(
         "estimate",
@@ -83,7 +86,7 @@ def run_estimate(options: argparse.Namespace) -> None:
     print(needs.estimate(configuration.read_config(options.config)))
 
 
-def add_summary(commands: argparse._SubParsersAction) -> None:
+def add_summary(commands: Commands) -> None:
     """The command `summary`: what a run took."""
     command = commands.add_parser(
         "summary",
@@ -116,7 +119,7 @@ def run_convexity(options: argparse.Namespace) -> None:
     print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
 
 
-def add_prune(commands: argparse._SubParsersAction) -> None:
+def add_prune(commands: Commands) -> None:
     """The command `prune`: drop the last transformer layers of a model."""
     command = commands.add_parser(
         "prune",
@@ -144,7 +147,7 @@ def run_prune(options: argparse.Namespace) -> None:
     print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
 
 
-def add_compare_alignments(commands: argparse._SubParsersAction) -> None:
+def add_compare_alignments(commands: Commands) -> None:
     """The command `compare-alignments`: boundary differences of two alignments of the same recordings."""
     command = commands.add_parser(
         "compare-alignments",
@@ -251,7 +254,7 @@ def as_text(result: Convexity, *, sampled: bool) -> str:
     return "\n".join(lines)
 
 
-def add_init(commands: argparse._SubParsersAction) -> None:
+def add_init(commands: Commands) -> None:
     """The command `init`: a config for the user's recordings."""
     command = commands.add_parser(
         "init",

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from convexprune import provenance
 from convexprune.answers import ANSWERS, FAILURES, REQUESTS, Answers
 from convexprune.corpus import (
     ITEM_COLUMNS,
@@ -30,6 +31,7 @@ from convexprune.corpus import (
     read_dataset,
     read_table,
 )
+from convexprune.progress import Progress
 
 FAILURE_COLUMNS = ["item", "word", "reason"]
 
@@ -227,12 +229,13 @@ def _align_recording(task: tuple[Path, int, int, str]) -> list[Segment] | str:
 
 @contextmanager
 def _workers(processes: int) -> Iterator[Any]:
-    """A `map` over so many processes; with one, over this one, so that none outlives it when it is killed."""
+    """A `map` over so many processes; with one, over this one."""
     if processes == 1:
         yield map
         return
     # Forked: a spawned process would import the main module, which under Snakemake is the running script.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("fork")) as pool:
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, provenance.end_with_parent) as pool:
         yield lambda function, tasks: pool.map(function, tasks, chunksize=16)
 
 
@@ -269,8 +272,6 @@ def align_shard(
     that the aligner does not know.
     """
     global _aligner, _answers
-    from tqdm import tqdm
-
     recordings = read_recordings(table_path, settings["split"])
     rows = recordings.iloc[shard - 1 :: shards]
     ends = rows["offset"] + rows["n_samples"]
@@ -280,7 +281,8 @@ def align_shard(
     check_words(_aligner, recordings["word"].unique())
     with _workers(threads) as map_tasks:
         aligned = map_tasks(_align_recording, tasks)
-        results = list(tqdm(aligned, total=len(tasks), unit="file", mininterval=5))
+        shown = f"align {shard} of {shards}"
+        results = list(Progress(aligned, desc=shown, total=len(tasks), unit="file"))
 
     phones, failures = [], []
     for row, result in zip(rows.itertuples(), results, strict=True):

@@ -101,11 +101,5 @@ class Answers:
 
 def write_durably(path: Path, text: str) -> None:
     """Write a file that is whole or absent, and on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    provenance.sync(path.parent)
+    with provenance.atomic(path, durable=True) as temporary:
+        temporary.write_text(text, "utf-8")

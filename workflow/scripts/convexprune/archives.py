@@ -71,7 +71,7 @@ def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
         ) from error
 
 
-def read_entries(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+def read_entries(stream: BinaryIO | gzip.GzipFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """Every entry of an unpacked tar with its content, long names (GNU and pax) put in place.
 
     The content of entries that are no plain files, or are too large, is empty; too large ones are the last.
@@ -131,7 +131,7 @@ def parse_integer(value: str | int) -> int:
         raise tarfile.ReadError(f"{value!r} is no number") from error
 
 
-def read_exactly(stream: BinaryIO, size: int) -> bytes:
+def read_exactly(stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
     content = stream.read(size)
     if len(content) < size:
         raise tarfile.ReadError("it ends too early")

@@ -36,7 +36,7 @@ def match_phones(first: list[str], second: list[str]) -> list[tuple[int, int]]:
     Equal labels do; so do runs of as many different ones between them, which are the two aligners' names for
     the same sounds. What only one of them has, has no counterpart.
     """
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for _, start, end, other_start, other_end in SequenceMatcher(
         None, first, second, autojunk=False
     ).get_opcodes():
@@ -86,7 +86,10 @@ def compare_alignments(first: pd.DataFrame, second: pd.DataFrame) -> Comparison:
         n_items=len(common),
         n_only_first=len(words) - len(common),
         n_only_second=len(other_words) - len(common),
-        n_phones=tuple(sum(len(table[item]) for item in common) for table in (words, other_words)),
+        n_phones=(
+            sum(len(words[item]) for item in common),
+            sum(len(other_words[item]) for item in common),
+        ),
         n_matched=n_matched,
         n_same_label=n_same_label,
     )

@@ -10,14 +10,18 @@ import difflib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from convexprune import provenance
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
@@ -82,7 +86,7 @@ def complete(config: dict[str, Any]) -> None:
     Raises ConfigError: where the schema is not met, its problems; else those that a schema cannot express.
     """
     errors = validator().iter_errors(config)
-    if problems := sorted(problem for error in errors for problem in explain(error)):
+    if problems := sorted({problem for error in errors for problem in explain(error)}):
         raise ConfigError(problems)
     fill(config, validator().schema)
     if problems := list(find_problems(config)):
@@ -90,27 +94,40 @@ def complete(config: dict[str, Any]) -> None:
 
 
 @cache
-def validator():
-    """The validator of the schema; numbers must be finite."""
+def validator() -> Validator:
+    """The validator of the schema; numbers must be finite, whole ones written so (paths have them)."""
     from jsonschema import Draft202012Validator, validators
 
-    def is_number(checker, value) -> bool:
-        return Draft202012Validator.TYPE_CHECKER.is_type(value, "number") and math.isfinite(value)
+    types = Draft202012Validator.TYPE_CHECKER
+
+    def is_number(checker: Any, value: Any) -> bool:
+        return types.is_type(value, "number") and math.isfinite(value)
+
+    def is_integer(checker: Any, value: Any) -> bool:
+        return types.is_type(value, "integer") and isinstance(value, int)
 
     strict = validators.extend(
-        Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", is_number)
+        Draft202012Validator,
+        type_checker=types.redefine_many({"number": is_number, "integer": is_integer}),
     )
     return strict(yaml.safe_load(SCHEMA.read_text()))
 
 
 def fill(value: Any, schema: Mapping[str, Any]) -> None:
-    """Put the defaults of `schema` into mappings at every level, in place."""
+    """Put the defaults of `schema` into mappings at every level, in place.
+
+    Their keys get the order of the schema, so that another order in the file changes no job's settings. Where the
+    user names the keys (models), the order is the user's.
+    """
     if not isinstance(value, dict):
         return
     properties = {key: resolve(child) for key, child in schema.get("properties", {}).items()}
     for key, child in properties.items():
         if "default" in child:
             value.setdefault(key, copy.deepcopy(child["default"]))
+    ordered = {key: value[key] for key in properties if key in value} | value
+    value.clear()
+    value.update(ordered)
     for key in value:
         fill(value[key], properties.get(key) or resolve(schema["additionalProperties"]))
 
@@ -124,7 +141,7 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def show(value: Any) -> str:
     """A value in one short line, as JSON writes it."""
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 70 else f"{text[:67]}..."  # a SHA-256 is told whole
 
 
@@ -132,7 +149,7 @@ def line(path: Iterable[Any], value: Any, allowed: str) -> str:
     return f"{'.'.join(map(str, path)) or 'config'}: {show(value)}; {allowed}"
 
 
-def explain(error) -> Iterator[str]:
+def explain(error: ValidationError) -> Iterator[str]:
     """A problem that the schema finds, a line each."""
     path, value, wanted = list(error.absolute_path), error.instance, error.validator_value
     if error.validator == "additionalProperties":
@@ -145,9 +162,8 @@ def explain(error) -> Iterator[str]:
         for key in wanted:
             if key not in value:
                 yield f"{'.'.join(map(str, [*path, key]))}: missing; required here: {', '.join(wanted)}"
-    elif error.validator == "pattern" and "description" in error.schema:
-        told = say(error.validator, wanted, value)
-        yield line(path, value, f"{told}: {error.schema['description']}")
+    elif error.validator == "pattern":  # every one is described
+        yield line(path, value, f"allowed: {error.schema['description']}")
     else:
         yield line(path, value, say(error.validator, wanted, value))
 
@@ -157,7 +173,7 @@ def say(kind: str, wanted: Any, value: Any) -> str:
     if kind == "type":
         kinds = " or ".join(TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
         return f"must be {kinds}{hint(wanted, value)}"
-    return {
+    texts: dict[str, Callable[[], str]] = {
         "enum": lambda: f"allowed: {', '.join(map(str, wanted))}",
         "minimum": lambda: f"must be at least {wanted}",
         "maximum": lambda: f"must be at most {wanted}",
@@ -166,33 +182,38 @@ def say(kind: str, wanted: Any, value: Any) -> str:
         "minItems": lambda: f"must have at least {wanted} of them",
         "minProperties": lambda: f"must have at least {wanted} of them",
         "uniqueItems": lambda: "each may be given once",
-        "pattern": lambda: f"must match {wanted}",
-    }.get(kind, lambda: f"must satisfy {kind} {show(wanted)}")()
+    }
+    return texts[kind]() if kind in texts else f"must satisfy {kind} {show(wanted)}"
 
 
 def hint(wanted: str | list[str], value: Any) -> str:
     """How YAML came to read a value so."""
     if wanted == "string" and isinstance(value, bool):
         return ': YAML reads yes, no, on and off so; write them in quotes, as in "yes"'
-    if wanted in ("number", "integer") and isinstance(value, str):
+    if wanted == "string" and isinstance(value, int | float):
+        return ": write it in quotes"
+    if wanted in ("number", "integer") and isinstance(value, str | float):
         try:
-            return f": YAML reads it as text; write {float(value)!r}" if math.isfinite(float(value)) else ""
+            number = float(value)
         except ValueError:
             return ""
-    return ": write it as a finite number" if wanted == "number" and isinstance(value, float) else ""
+        reading = ": YAML reads it as text; write" if isinstance(value, str) else ": write"
+        if math.isfinite(number) and wanted == "number":
+            shown = repr(number)  # a number with an exponent needs a point too
+            return f"{reading} {shown if '.' in shown else shown.replace('e', '.0e')}"
+        if math.isfinite(number) and number.is_integer():
+            return f"{reading} {int(number)}"
+        return ": write it as a finite number" if wanted == "number" and isinstance(value, float) else ""
+    return ""
 
 
 def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """What a schema cannot express: keys that refer to each other, files that must be there."""
     corpus, datasets, models, tasks = (config[key] for key in ("corpus", "datasets", "models", "tasks"))
-    if len(corpus) != 1:
-        yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
-    elif "table" in corpus:
-        columns = ["path", "word", *(["speaker"] if "speakers" in datasets else [])]
-        yield from table_problems(["corpus", "table", "csv"], Path(corpus["table"]["csv"]), columns)
-    elif "speech_commands" in corpus:
-        yield from archive_problems(
-            ["corpus", "speech_commands"], corpus["speech_commands"], config["pathvars"]
+    yield from corpus_problems(corpus, datasets, config["pathvars"])
+    if config["pathvars"]["results"] == config["pathvars"]["resources"]:
+        yield line(
+            ["pathvars", "results"], config["pathvars"]["results"], "must be another folder than resources"
         )
     for name, model in models.items():
         yield from model_problems(["models", name], model)
@@ -218,18 +239,39 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
             recipe["cache_features"],
             "a front end that is trained (freeze_feature_encoder: false) changes; allowed then: none",
         )
-    training = config["finetuning"]
-    if training["micro_batch_size"] and training["batch_size"] % training["micro_batch_size"]:
+    if recipe["micro_batch_size"] and recipe["batch_size"] % recipe["micro_batch_size"]:
         yield line(
             ["finetuning", "micro_batch_size"],
-            training["micro_batch_size"],
-            f"must divide batch_size, {training['batch_size']}",
+            recipe["micro_batch_size"],
+            f"must divide batch_size, {recipe['batch_size']}",
+        )
+    if recipe["precision"] == "float16" and not config["gpus"]:
+        yield line(
+            ["finetuning", "precision"],
+            recipe["precision"],
+            "needs a GPU (gpus: 0); allowed then: auto, float32, bfloat16",
         )
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield line(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
     for task, sweep in config["sweep"].items():
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
+
+
+def corpus_problems(
+    corpus: Mapping[str, Any], datasets: Mapping[str, Any], pathvars: Mapping[str, str]
+) -> Iterator[str]:
+    if len(corpus) != 1:
+        yield line(["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table")
+    elif "table" in corpus:
+        yield from table_problems(Path(corpus["table"]["csv"]), datasets)
+    elif "speech_commands" in corpus:
+        yield from archive_problems(["corpus", "speech_commands"], corpus["speech_commands"], pathvars)
+    elif "speakers" in datasets:
+        speech, least = corpus["synthetic"], datasets["speakers"]["min_files"]
+        if (made := len(speech["words"]) * speech["takes"]) <= least:
+            told = f"must be below the {made} recordings that corpus.synthetic makes of each speaker"
+            yield line(["datasets", "speakers", "min_files"], least, told)
 
 
 def archive_source(archives: Mapping[str, Any], name: str) -> str | None:
@@ -248,7 +290,7 @@ def archive_problems(
     path: list[str], archives: Mapping[str, Any], pathvars: Mapping[str, str]
 ) -> Iterator[str]:
     """What can be told of the archives without reading them: local files, records of what was downloaded."""
-    folder = Path(pathvars.get("resources", "resources"), "speech_commands")
+    folder = Path(pathvars["resources"], "speech_commands")
     for name, archive in archives.items():
         if name == "mirror":
             continue
@@ -258,7 +300,8 @@ def archive_problems(
         elif is_url(source):
             yield from download_problems([*path, name], folder / f"{name}.tar.gz", source, archive["sha256"])
         elif not Path(source).is_file():
-            yield f"{'.'.join([*path, name])}: {source}: no such file (seen from {os.getcwd()})"
+            key = [name, "path"] if archive["path"] else ["mirror"]
+            yield line([*path, *key], source, f"no such file (seen from {os.getcwd()})")
         elif archive["size"] not in (None, size := Path(source).stat().st_size):
             yield line([*path, name, "size"], archive["size"], f"{source} has {size} bytes")
 
@@ -295,8 +338,8 @@ def model_problems(path: list[str], model: Mapping[str, Any]) -> Iterator[str]:
     for task, layers in model["keep"].items():
         if layers >= model["layers"]:
             yield line([*path, "keep", task], layers, f"must be below the model's {model['layers']} layers")
-    if model["source"] == "path" and not Path(model.get("path", ".")).is_dir():
-        yield line([*path, "path"], model["path"], f"no such folder (seen from {os.getcwd()})")
+    if model["source"] == "path" and "path" in model:
+        yield from folder_problems(path, Path(model["path"]), model["layers"])
     if model["source"] == "pretrain" and "pretrain" in model:
         settings = model["pretrain"]
         if settings["hidden_size"] % settings["attention_heads"]:
@@ -313,6 +356,48 @@ def model_problems(path: list[str], model: Mapping[str, Any]) -> Iterator[str]:
                 "conv_dim, conv_kernel and conv_stride must be of one length; they have "
                 f"{', '.join(map(str, lengths))}",
             )
+        elif (frames := count_frames(settings)) < settings["mask_length"]:
+            yield line(
+                [*path, "pretrain", "mask_length"],
+                settings["mask_length"],
+                f"must be at most the {frames} frames that conv_kernel and conv_stride make of a second",
+            )
+
+
+def count_frames(settings: Mapping[str, Any]) -> int:
+    """Frames that the convolutions of a pretrained model make of a clip of one second."""
+    samples = 16_000
+    for kernel, stride in zip(settings["conv_kernel"], settings["conv_stride"], strict=True):
+        samples = max(0, (samples - kernel) // stride + 1)
+    return samples
+
+
+def find_weights(folder: Path) -> Path | None:
+    """The weights of a model folder, in either format that Transformers reads, whole or as shards' index."""
+    names = ("model.safetensors", "pytorch_model.bin")
+    places = (folder / f"{name}{suffix}" for name in names for suffix in ("", ".index.json"))
+    return next((path for path in places if path.is_file()), None)
+
+
+def folder_problems(path: list[str], folder: Path, layers: int) -> Iterator[str]:
+    """What can be told of a local model without its weights. It must have `layers`."""
+    if not folder.is_dir():
+        yield line([*path, "path"], str(folder), f"no such folder (seen from {os.getcwd()})")
+        return
+    there = {name: (folder / name).is_file() for name in ("config.json", "preprocessor_config.json")}
+    there["model.safetensors or pytorch_model.bin"] = find_weights(folder) is not None
+    if missing := [name for name, found in there.items() if not found]:
+        told = f"has no {', no '.join(missing)}; required: a Hugging Face folder"
+        yield line([*path, "path"], str(folder), told)
+        return
+    try:
+        stated = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        found = stated.get("encoder_layers", stated.get("num_hidden_layers"))  # the first of Whisper
+    except (OSError, ValueError, AttributeError) as error:
+        yield line([*path, "path"], str(folder), f"its config.json cannot be read ({error})")
+        return
+    if found not in (None, layers):
+        yield line([*path, "layers"], layers, f"must be {found}, as {folder / 'config.json'} says")
 
 
 def sweep_problems(
@@ -329,37 +414,48 @@ def sweep_problems(
             yield line([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 
 
-def table_problems(path: list[str], csv: Path, columns: list[str]) -> Iterator[str]:
-    """What can be told of the user's table without its audio. It must have `columns`."""
-    import pandas as pd
+def table_problems(csv: Path, datasets: Mapping[str, Any]) -> Iterator[str]:
+    """What can be told of the user's table without its audio."""
+    import numpy as np
+
+    from convexprune import recordings
 
     def problem(text: str) -> str:
-        return line(path, str(csv), text)
+        return line(["corpus", "table", "csv"], str(csv), text)
 
     if not csv.is_file():
         yield problem(f"no such file (seen from {os.getcwd()})")
         return
     try:
-        table = pd.read_csv(csv, dtype=str, skipinitialspace=True, keep_default_na=False, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        yield problem(f"not a CSV file in UTF-8 ({' '.join(str(error).split())})")
-        return
-    table.columns = table.columns.str.strip()
-    if missing := [name for name in columns if name not in table]:
-        yield problem(
-            f"has no column {', '.join(missing)}; required: {', '.join(columns)} and, if you like, "
-            f"{'split' if 'speaker' in columns else 'speaker and split'}; it has {', '.join(table.columns)}"
+        table = recordings.read_user_table(
+            csv, ["path", "word", *(["speaker"] if "speakers" in datasets else [])]
         )
-    elif table.empty:
-        yield problem("has no rows; required: a row for each recording")
-    else:
-        words = table["word"].str.strip()
-        splits = table["split"].str.strip() if "split" in table else pd.Series("train", index=table.index)
-        needed = ("train", "validation", "test")
-        if wrong := sorted(set(splits) - set(needed)):
-            yield problem(f"has the split {show(wrong[0])}; allowed: {', '.join(needed)}")
-        for split in needed if "split" in table else ("train",):
-            found = sorted(set(words[splits == split]))
+        rows = recordings.find_problems(table, csv.parent)
+    except (OSError, ValueError) as error:
+        yield problem(" ".join(str(error).removeprefix(f"{csv} ").split()))
+        return
+    if bad := [number for number, problems in enumerate(rows) if problems]:
+        place = f"row {bad[0] + 1} ({table['path'][bad[0]]})"
+        yield problem(f"{place}: {'; '.join(rows[bad[0]])}; bad rows in all: {len(bad)}")
+        return
+    # Splits that are still to be drawn: the training split holds at most all.
+    splits = table["split"] if "split" in table else np.repeat("train", len(table))
+    if "words" in datasets:
+        known = set(table["word"][splits == "train"])
+        for split in ("train", "validation", "test") if "split" in table else ("train",):
+            place = f"split {split}" if "split" in table else "table"
+            found = set(table["word"][splits == split])
             if len(found) < 2:
-                place = f"split {split}" if "split" in table else "table"
-                yield problem(f"its {place} has the words {show(found)}; required: two words or more")
+                yield problem(f"its {place} has the words {show(sorted(found))}; required: two words or more")
+            elif found - known:
+                yield problem(
+                    f"its {place} has the words {show(sorted(found - known))}, which split train lacks"
+                )
+    if "speakers" in datasets:
+        least = datasets["speakers"]["min_files"]
+        enough = (table["speaker"][splits == "train"].value_counts() > least).sum()
+        if enough < 2:
+            told = (
+                f"{enough} speakers of {csv} have more training recordings than that; required: two or more"
+            )
+            yield line(["datasets", "speakers", "min_files"], least, told)

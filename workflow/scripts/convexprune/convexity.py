@@ -20,6 +20,7 @@ import numpy as np
 from convexprune import embeddings, kernels
 from convexprune.neighbours import nearest_neighbours, neighbour_graph
 from convexprune.paths import inside_shares
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,9 @@ def _checked(
         )
     points = np.ascontiguousarray(points, np.float32 if points.dtype == np.float32 else np.float64)
     if getattr(labels, "ndim", 1) != 1:
-        raise ValueError(f"labels must be one-dimensional, not of shape {tuple(labels.shape)}")
+        raise ValueError(
+            f"labels must be one-dimensional, not of shape {tuple(getattr(labels, 'shape', ()))}"
+        )
     # elements of arrays, series and tensors as Python's own: those of tensors would all differ as keys
     labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
     if len(labels) != len(points):
@@ -225,7 +228,8 @@ def score_layers(
     import pandas as pd
 
     scores, classes = [], []
-    for layers in range(embeddings.count_layers(path) + 1):
+    all_layers = range(embeddings.count_layers(path) + 1)
+    for layers in Progress(all_layers, desc=" ".join(identity.values()), unit="layer"):
         result = graph_convexity(*embeddings.read_layer(path, layers), n_neighbors, threads=threads)
         log.info("%s, %d layers: %.4f ± %.4f", identity, layers, result.score, result.stderr)
         key = {**identity, "layers": layers}

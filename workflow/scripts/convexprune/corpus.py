@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from convexprune import provenance
+from convexprune import hdf5, provenance
 
 SAMPLING_RATE = 16_000
 CLIP_SAMPLES = 16_000  # what a model is given: one second
@@ -36,11 +38,14 @@ logger = logging.getLogger(__name__)
 class CorpusWriter:
     """Appends recordings to the open HDF5 file of a new corpus and collects their rows."""
 
-    def __init__(self, file: h5py.File) -> None:
-        self.samples = file.create_dataset("samples", (0,), "<i2", maxshape=(None,), chunks=(CHUNK_SAMPLES,))
+    def __init__(self, file: hdf5.NewFile) -> None:
+        self.file = file
+        self.samples = file.create_dataset(
+            "samples", (0,), "<i2", maxshape=(None,), chunks=(CHUNK_SAMPLES,), **hdf5.SUMS
+        )
         self.samples.attrs["sampling_rate"] = SAMPLING_RATE
         self.digest = hashlib.sha256()
-        self.rows: list[dict] = []
+        self.rows: list[dict[str, Any]] = []
         self.end = 0
         self.waiting = 0  # samples in the buffer
         self.buffer: list[np.ndarray] = []
@@ -60,27 +65,27 @@ class CorpusWriter:
         samples = np.concatenate([*self.buffer, np.zeros(0, np.int16)])
         self.buffer.clear()
         self.waiting = 0
-        self.digest.update(samples.astype("<i2", copy=False))
+        self.digest.update(samples.astype("<i2", copy=False).data)
         self.samples.resize((self.end,))
         self.samples[self.end - len(samples) :] = samples
+        self.file.check()
 
 
 @contextmanager
 def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -> Iterator[CorpusWriter]:
-    """Write a corpus: its HDF5 file, its table, and a SHA-256 over the samples and the table.
+    """Write a corpus: its HDF5 file, its table, and a SHA-256 over samples and table, its fingerprint.
 
-    The files appear only when the block ends without an error. A recording that was added but whose row was
-    taken out again remains in the HDF5 file, unused.
+    The HDF5 file carries it too. The files appear only when the block ends without an error. A recording that
+    was added but whose row was taken out again remains in the HDF5 file, unused.
     """
-    with provenance.atomic(samples_path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            writer = CorpusWriter(file)
-            yield writer
-            writer.flush()
-            writer.samples.attrs["complete"] = True
+    with hdf5.create(samples_path) as file:
+        writer = CorpusWriter(file)
+        yield writer
+        writer.flush()
         table = pd.DataFrame(writer.rows, columns=COLUMNS)
         provenance.write_csv(table_path, table)
-    writer.digest.update(Path(table_path).read_bytes())
+        writer.digest.update(Path(table_path).read_bytes())
+        file.attrs["fingerprint"] = writer.digest.hexdigest()
     with provenance.atomic(fingerprint_path) as temporary:
         temporary.write_text(f"{writer.digest.hexdigest()}\n")
     logger.info(
@@ -96,22 +101,22 @@ def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -
 # Reading
 
 
-def read_csv(path: Path, **options) -> pd.DataFrame:
+def read_csv(path: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
     """A CSV with every cell a string: the word "null" stays a word, the speaker 007 stays 007."""
     return pd.read_csv(path, dtype=str, na_filter=False, **options)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table of a corpus: path, word, speaker, split as strings; offset, n_samples as integers."""
     return read_csv(path)[COLUMNS].astype({"offset": int, "n_samples": int})
 
 
-def read_dataset(path: Path) -> pd.DataFrame:
+def read_dataset(path: str | os.PathLike[str]) -> pd.DataFrame:
     """A dataset: `start` and `end` as integers, the rest as strings."""
     return read_csv(path)[ITEM_COLUMNS].astype({"start": int, "end": int})
 
 
-def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
+def read_clips(path: str | os.PathLike[str], start: ArrayLike, end: ArrayLike) -> np.ndarray:
     """Clips of one second from `samples[start:end]` of a finished corpus' HDF5 file.
 
     `start` and `end` are one position or N of them. Returns float32 in [-1, 1), shape (N, 16000), N = 1 for a
@@ -129,18 +134,15 @@ def read_clips(path: Path, start: ArrayLike, end: ArrayLike) -> np.ndarray:
 
 
 @contextmanager
-def open_samples(path: Path) -> Iterator[h5py.Dataset]:
-    """The samples of a finished corpus, open for reading.
-
-    Without HDF5's file locks, which fail on some network file systems: nobody writes to it any more.
-    """
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and run again") from error
-    with file:
-        if "samples" not in file or not file["samples"].attrs.get("complete", False):
-            raise ValueError(f"{path} is incomplete; delete it and run again")
+def open_samples(path: str | os.PathLike[str]) -> Iterator[h5py.Dataset]:
+    """The samples of a finished corpus, open for reading. ValueError if the file is damaged (`hdf5.read`)."""
+    with hdf5.read(path, "samples") as file:
         yield file["samples"]
+
+
+def check_samples(path: Path, fingerprint_path: Path) -> None:
+    """Raise ValueError unless the HDF5 file `path` is of the corpus with that fingerprint."""
+    with hdf5.read(path, "samples") as file:
+        found = file.attrs.get("fingerprint")
+    if found != Path(fingerprint_path).read_text().strip():
+        raise ValueError(f"{path} is of another corpus than {fingerprint_path}; delete it and run again")

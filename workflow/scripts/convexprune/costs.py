@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pandas as pd
 from convexprune import corpus, encoders, pruning
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 COLUMNS = ["layers", "full_layers", "parameters", "bytes", "multiply_adds"]
@@ -25,10 +26,10 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     preprocessor_config.json only. Raises ValueError for a family that is not supported.
     """
     import torch
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForAudioClassification
+    from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
 
     head = {"num_labels": classes, "classifier_proj_size": projector_size, "use_weighted_layer_sum": False}
-    config = AutoConfig.from_pretrained(folder, **head, **encoders.LOCAL)
+    config = encoders.configure_classifier(folder, **head)
     feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **encoders.LOCAL)
     second = encoders.prepare(feature_extractor, np.zeros((1, corpus.SAMPLING_RATE), np.float32))
     second = {name: values.to("meta") for name, values in second.items()}
@@ -44,7 +45,7 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def count_multiply_adds(model: PreTrainedModel, inputs: dict) -> int:
+def count_multiply_adds(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> int:
     """Multiply-adds of the convolutions and matrix products in `model(**inputs)`, both on the meta device.
 
     Half of torch's count of floating-point operations. Element-wise work (norms, activations, softmax) is
@@ -53,7 +54,8 @@ def count_multiply_adds(model: PreTrainedModel, inputs: dict) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # On the meta device goes, too, what a forward pass makes.
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(**inputs)
     return counter.get_total_flops() // 2
 
@@ -67,7 +69,8 @@ def count_bytes(model: PreTrainedModel) -> int:
     import torch
 
     types = {torch.float32: "F32", torch.int64: "I64"}  # int64: the counters of batch norms
-    header, end = {"__metadata__": {"format": "pt"}}, 0
+    header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
+    end = 0
     for name, tensor in sorted(model.state_dict().items(), key=lambda item: (-item[1].itemsize, item[0])):
         start, end = end, end + tensor.nbytes
         header[name] = {

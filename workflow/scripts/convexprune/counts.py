@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -69,7 +70,7 @@ def measure(items: pd.DataFrame) -> tuple[int, int, int, float, float, float]:
 
 def markdown(summary: pd.DataFrame) -> str:
     """The summary to read: a table of all splits, and one of what differs from the paper."""
-    splits: dict[tuple[str, str], dict] = {}
+    splits: dict[tuple[str, str], dict[str, float]] = {}
     for row in summary.itertuples():
         splits.setdefault((row.dataset, row.split), {})[row.quantity] = row.value
     datasets, order = list(dict.fromkeys(summary["dataset"])), (*SPLITS, "all")
@@ -96,7 +97,7 @@ def markdown(summary: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def render(names: Sequence[str], rows: list[list]) -> list[str]:
+def render(names: Sequence[str], rows: list[list[Any]]) -> list[str]:
     """The lines of a Markdown table: text to the left, numbers to the right."""
     numeric = [not isinstance(value, str) for value in rows[0]]
     cells = [list(names), *([show(value) for value in row] for row in rows)]

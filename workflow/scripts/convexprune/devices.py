@@ -8,11 +8,12 @@ import os
 import platform
 import tempfile
 from pathlib import Path
+from typing import IO
 
 log = logging.getLogger(__name__)
 
 CPU_INFORMATION = Path("/proc/cpuinfo")  # Linux only
-_claims = []  # open lock files: a claim lasts as long as the process
+_claims: list[IO[str]] = []  # open lock files: a claim lasts as long as the process
 
 
 def claim_device(gpus: int) -> str:

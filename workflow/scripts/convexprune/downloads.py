@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import ssl
 import time
 import urllib.error
@@ -17,17 +18,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from convexprune import __version__, provenance
+from convexprune.progress import Progress
 from convexprune.retries import parse_retry_after
 
 ATTEMPTS = 20  # in a row that bring nothing new; with the waits between them about an hour
+ATTEMPTS_TO_FIND = 6  # the server, before anything has come: half a minute, as there may be no network
 LONGEST_WAIT = 300  # seconds
 LONGEST_RETRY_AFTER = 3600  # seconds that a server may ask us to wait
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 18
-REPORT_EVERY = 30  # seconds, where there is no terminal for a progress bar
 NO_USE_TO_RETRY = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}  # the disk, not the net
 
 logger = logging.getLogger(__name__)
@@ -172,11 +174,17 @@ def download(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
         try:
             return receive(file, partial, url, size)
         except (OSError, http.client.HTTPException) as error:
-            if reason := why_not_retry(error):
+            if reason := why_not_retry(error, partial):
                 raise ValueError(f"{url}: {error}; {reason}") from error
             reached = file.seek(0, os.SEEK_END)
             failures = 0 if reached > furthest else failures + 1
             furthest = max(furthest, reached)
+            nowhere = furthest == 0 and isinstance(getattr(error, "reason", None), socket.gaierror)
+            if nowhere and failures == ATTEMPTS_TO_FIND:
+                raise ConnectionError(
+                    f"{url}: {error}. Without a network, fetch it elsewhere and give its path, or a mirror, "
+                    "in the config"
+                ) from error
             if failures == ATTEMPTS:
                 raise ConnectionError(
                     f"{url}: nothing new in {ATTEMPTS} attempts ({error}); {furthest} bytes are kept, "
@@ -219,7 +227,8 @@ def receive(file: BinaryIO, partial: Path, url: str, size: int | None) -> bool:
             have = 0
             begin_anew(file, partial)
             provenance.write_json(state_path(partial), {"url": url, "validator": validator, "total": total})
-        save(response, file, have, size if total is None else total)
+        name = partial.name.strip(".").removesuffix(".part")
+        save(response, file, have, size if total is None else total, name)
     return have == 0
 
 
@@ -234,29 +243,27 @@ def request(url: str, have: int, validator: str | None) -> http.client.HTTPRespo
     return urllib.request.build_opener().open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
 
 
-def save(response: http.client.HTTPResponse, file: BinaryIO, have: int, total: int | None) -> None:
-    """Write what comes behind the first `have` bytes of `file`, and how far it is."""
-    from tqdm import tqdm
-
+def save(response: http.client.HTTPResponse, file: BinaryIO, have: int, total: int | None, name: str) -> None:
+    """Write what comes behind the first `have` bytes of `file`; tell how far it is, by `name`."""
     file.seek(have)
-    told = time.monotonic()
-    # Without a terminal the bar disables itself.
-    with tqdm(total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar:
+    with Progress(desc=name, total=total, initial=have, unit="B", unit_scale=True) as progress:
         while have != total and (block := response.read1(BLOCK)):
             have += len(block)
             write(file, block)
-            bar.update(len(block))
+            progress.update(len(block))
             if total is not None and have > total:
                 raise ValueError(f"{response.url}: more than the {total} bytes that were promised come")
-            if bar.disable and time.monotonic() - told > REPORT_EVERY:
-                told = time.monotonic()
-                share = f" of {total / 1e6:.0f} MB ({have / total:.0%})" if total else " MB"
-                logger.info("%.0f%s", have / 1e6, share)
     if total is not None and have < total:
         raise ConnectionError(f"{have} of {total} bytes came")
 
 
-def continues(response, have: int, state: dict, validator: str | None, total: int | None) -> bool:
+def continues(
+    response: http.client.HTTPResponse,
+    have: int,
+    state: dict[str, Any],
+    validator: str | None,
+    total: int | None,
+) -> bool:
     """Whether a partial answer goes on at byte `have` of the version that `state` describes."""
     return (
         response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
@@ -265,7 +272,7 @@ def continues(response, have: int, state: dict, validator: str | None, total: in
     )
 
 
-def find_total(response) -> int | None:
+def find_total(response: http.client.HTTPResponse) -> int | None:
     """Size of the whole file, as far as the answer tells."""
     if response.status == 206:
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
@@ -274,14 +281,14 @@ def find_total(response) -> int | None:
     return int(total) if total.isascii() and total.isdigit() else None
 
 
-def find_validator(response) -> str | None:
+def find_validator(response: http.client.HTTPResponse) -> str | None:
     """What names the version of the file: a strong ETag, or else when it was modified."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def why_not_retry(error: Exception) -> str | None:
-    """The remedy, if it is of no use to try again after `error`."""
+def why_not_retry(error: Exception, partial: Path) -> str | None:
+    """The remedy, if it is of no use to try again after `error`; `partial` holds what came."""
     status = getattr(error, "code", None)
     if status is not None and status < 500 and status not in (408, 416, 425, 429):
         return "check the archive's url or the mirror in the config"
@@ -290,14 +297,15 @@ def why_not_retry(error: Exception) -> str | None:
     if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
         return "the server's certificate is not trusted here"
     if getattr(error, "errno", None) in NO_USE_TO_RETRY:
-        return "what came is kept: run again when the disk can take the rest"
+        return f"what came is kept in {partial}: run again when its disk can take the rest"
     return None
 
 
 def wait_before(failures: int, error: Exception) -> float:
     """Seconds until the next attempt: doubling, with jitter; longer if the server says so (Retry-After)."""
     wait = min(2.0 ** (failures - 1), LONGEST_WAIT) * random.uniform(0.75, 1.25)
-    asked = getattr(error, "headers", None) and error.headers.get("Retry-After")
+    headers = getattr(error, "headers", None)
+    asked = headers.get("Retry-After") if headers else None
     return max(wait, min(parse_retry_after(asked), LONGEST_RETRY_AFTER)) if asked else wait
 
 
@@ -305,7 +313,7 @@ def state_path(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
 
-def read_state(partial: Path, url: str) -> dict:
+def read_state(partial: Path, url: str) -> dict[str, Any]:
     """`url`, `validator` and `total` (bytes) of what `partial` is a part of; empty if it is none of `url`."""
     try:
         state = json.loads(state_path(partial).read_text())

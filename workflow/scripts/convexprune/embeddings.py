@@ -1,6 +1,6 @@
 """The embeddings file: one vector an item and layer, read without torch. `extraction` writes it.
 
-`hidden_states` float32 (L + 1, N, D) and `labels` (N,); a layer is one contiguous read.
+`hidden_states` float32 (L + 1, N, D) and `labels` (N,), read a layer at a time.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 
+from convexprune import hdf5
+
 
 @contextmanager
 def open_embeddings(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     """Open an embeddings file for reading. Raises ValueError, naming it, if it is damaged or unfinished."""
-    # Once renamed the file never changes, and locks fail on some network file systems.
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read as an embeddings file ({error}); if the workflow wrote it, "
-            "delete it and run again"
-        ) from error
-    with file:
-        complete = bool(file.attrs.get("complete", False)) and {"hidden_states", "labels"} <= set(file)
-        if not complete or file["hidden_states"].shape[1:2] != file["labels"].shape:
+    with hdf5.read(path, "hidden_states", "labels") as file:
+        if file["hidden_states"].shape[1:2] != file["labels"].shape:
             raise ValueError(
-                f"{path} is not a complete embeddings file; if the workflow wrote it, delete it and run again"
+                f"{path} has other labels than items; if the workflow wrote it, delete it and run again"
             )
         yield file
+
+
+def check_origin(path: str | os.PathLike[str], origin: dict[str, str]) -> None:
+    """Raise ValueError unless the file's attributes (dataset, fingerprint ...) are those of `origin`."""
+    with open_embeddings(path) as file:
+        found = {name: file.attrs.get(name) for name in origin}
+    if other := [
+        f"{name} is {found[name]}, not {origin[name]}" for name in origin if found[name] != origin[name]
+    ]:
+        raise ValueError(f"{path} holds other embeddings ({'; '.join(other)}); delete it and run again")
 
 
 def count_layers(path: str | os.PathLike[str]) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +75,8 @@ LAYOUTS = {
     "wav2vec2-bert": Layout(
         front_end=(), positions=(), norm=(), frames=lambda config: Frames(320, (160 + 400 - 1) / 2)
     ),
+    # Its layers are DeBERTa's: the last norm is in each, relative positions are in a table beside them.
+    "sew-d": Layout(layers="encoder.encoder.layer", norm=()),
     # Its spectra are centred on every 10 ms, of which every second makes a frame.
     "whisper": Layout(
         front_end=("conv1", "conv2"),
@@ -181,10 +182,17 @@ def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> d
 @contextmanager
 def naming(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what Transformers says about a folder that it cannot load into one line that names the folder."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    of_files = (OSError, pickle.UnpicklingError, SafetensorError)
+    of_config = (ValueError, RuntimeError, StrictDataclassError)  # RuntimeError: weights of other shapes
     try:
         yield
-    except (OSError, ValueError, pickle.UnpicklingError) as error:
+    except (*of_files, *of_config) as error:
         reason = " ".join(str(error).split())
+        if isinstance(error, pickle.UnpicklingError):  # Transformers advises to run it
+            reason = "its .bin file is damaged or holds more than tensors, which is not run: get safetensors"
         raise ValueError(f"{folder} cannot be loaded as a speech model: {reason}") from error
 
 
@@ -204,25 +212,40 @@ def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, Seque
     find_parts(model)
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(OPTIONAL_WEIGHTS))
     if missing:
-        raise ValueError(f"{folder} lacks the weights {', '.join(missing)}")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{folder} lacks the weights {', '.join(missing[:3])}{more}")
     with naming(folder):
         feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
     return base_encoder(model).eval(), feature_extractor
 
 
+def configure_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedConfig:
+    """The config of the audio classifier in a model folder, or of one on the encoder in it.
+
+    `changes` are its keys as wav2vec 2.0 names them. An adapter, which some checkpoints have behind the
+    encoder, is left out: Transformers has no classifier on one.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, **LOCAL)
+    if getattr(config, "add_adapter", False):
+        config.add_adapter = False
+    for key, value in changes.items():
+        layout = LAYOUTS.get(config.model_type, STANDARD)
+        setattr(config, layout.layerdrop if key == "layerdrop" else key, value)
+    return config
+
+
 def load_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedModel:
     """The audio classifier (float32, eval mode) in a model folder, or a new head on the encoder in it.
 
-    `changes` are keys of the config as wav2vec 2.0 names them. A new head is drawn from torch's generator.
-    Raises ValueError if the folder is not a supported model.
+    `changes` are those of `configure_classifier`. A new head is drawn from torch's generator. Raises
+    ValueError if the folder is not a supported model.
     """
-    from transformers import AutoConfig, AutoModelForAudioClassification
+    from transformers import AutoModelForAudioClassification
 
     with naming(folder):
-        config = AutoConfig.from_pretrained(folder, **LOCAL)
-        for key, value in changes.items():
-            layout = LAYOUTS.get(config.model_type, STANDARD)
-            setattr(config, layout.layerdrop if key == "layerdrop" else key, value)
+        config = configure_classifier(folder, **changes)
         model = AutoModelForAudioClassification.from_pretrained(
             folder, config=config, dtype="float32", **LOCAL
         )
@@ -242,10 +265,10 @@ def save_folder(
     folder.mkdir(parents=True, exist_ok=True)
     alone = type(model).__name__ == "WhisperEncoder"
     weights = {f"encoder.{name}": values for name, values in model.state_dict().items()} if alone else None
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    with provenance.scratch_folder(folder) as temporary:
         model.save_pretrained(temporary, state_dict=weights, max_shard_size="100GB")
         feature_extractor.save_pretrained(temporary)
-        for file in Path(temporary).iterdir():
+        for file in temporary.iterdir():
             os.replace(file, folder / file.name)
 
 

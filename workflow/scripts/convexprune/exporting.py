@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # of ONNX Runtime's logits against PyTorch's
 MODEL_FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
 OPSET = 18
 # One second alone: Whisper pads to a length of its own, and SEW's code depends on the number of frames.
-FIXED_LENGTH = ("whisper", "sew")
+FIXED_LENGTH = ("whisper", "sew", "sew-d")
 
 
 def write_onnx(
@@ -204,6 +204,7 @@ def export_pruned(
     output = Path(output)
     if output.exists():
         raise ValueError(f"{output} is already there: give a new folder")
+    given: AbstractContextManager[tuple[Path, dict[str, Any]]]
     if Path(source).is_dir():
         given = nullcontext((Path(source), read_origin(Path(source))))
     elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
@@ -212,8 +213,8 @@ def export_pruned(
         raise ValueError(f"{source} is neither a folder nor an id of the Hugging Face hub")
     with given as (folder, origin):
         encoder, feature_extractor = encoders.load_encoder(folder)
-        [architecture] = encoder.config.architectures or [""]
-        classifies = architecture.endswith(("ForSequenceClassification", "ForAudioClassification"))
+        architectures = encoder.config.architectures or [""]
+        classifies = architectures[0].endswith(("ForSequenceClassification", "ForAudioClassification"))
         full = encoders.load_classifier(folder) if classifies else encoder
     pruned = pruning.prune(full, layers)
     card = cards.describe_pruned(pruned, origin, layers, encoders.count_layers(full))

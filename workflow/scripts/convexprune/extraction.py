@@ -14,13 +14,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from convexprune import devices, encoders, provenance
+from convexprune import devices, encoders, hdf5, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 log = logging.getLogger(__name__)
+
+CHUNK_ITEMS = 32  # HDF5 keeps the chunks that a batch fills, one a layer, in 8 MB
 
 
 def load_state(
@@ -164,13 +167,12 @@ def embed(
     untrained, and context: `segment` runs the model on each item, cut out of its recording, and averages its
     frames (all | valid); `word` runs it on the whole recording and averages the frames of the item.
 
-    The file holds `hidden_states` float32 (L + 1, N, D), unchunked, so that a layer is one contiguous read,
-    and `labels` (N,). It is written batch by batch, never held in memory.
+    The file holds `hidden_states` float32 (L + 1, N, D), in chunks of one layer, and `labels` (N,). It is
+    written batch by batch, never held in memory.
 
     Raises ValueError for an empty split, a wrong number of layers, and hidden states that are not finite.
     """
     import torch
-    from tqdm import tqdm
 
     from convexprune import corpus
 
@@ -197,11 +199,15 @@ def embed(
     batches = list(itertools.pairwise([*edges, len(items)]))
     log.info("%s: %d items, %d layers, on %s", identity, len(items), settings["layers"], device)
 
-    with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.create(output) as file:
         shape = (settings["layers"] + 1, len(items), model.config.hidden_size)
-        hidden_states = file.create_dataset("hidden_states", shape, dtype=np.float32)
-        file["labels"] = items["label"].to_numpy(dtype=object)
-        for first, last in tqdm(batches, unit="batch", mininterval=5):
+        chunks = (1, min(len(items), CHUNK_ITEMS), model.config.hidden_size)
+        hidden_states = file.create_dataset("hidden_states", shape, np.float32, chunks=chunks, **hdf5.SUMS)
+        # Of fixed length, since check sums would not reach strings of any length.
+        labels = np.char.encode(items["label"].to_numpy(dtype=str), "utf-8")
+        labels = labels.astype(h5py.string_dtype("utf-8", labels.dtype.itemsize))
+        file.create_dataset("labels", data=labels, chunks=labels.shape, **hdf5.SUMS)
+        for first, last in Progress(batches, desc=" ".join(identity.values()), unit="batch"):
             pooled = pool_items(model, feature_extractor, samples, items.iloc[first:last])
             if not np.isfinite(pooled).all():
                 raise ValueError(
@@ -209,6 +215,7 @@ def embed(
                     "training diverged; delete it and run again"
                 )
             hidden_states[:, first:last] = pooled
+            file.check()
         origin = json.loads(Path(trace).read_text())
         origin = origin.get("base", origin)
         file.attrs.update(
@@ -224,4 +231,3 @@ def embed(
                 "versions": json.dumps(provenance.versions("torch", "transformers", "h5py")),
             }
         )
-        file.attrs["complete"] = True

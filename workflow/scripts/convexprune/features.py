@@ -12,12 +12,13 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from convexprune import corpus, devices, encoders, provenance
+from convexprune import corpus, devices, encoders, hdf5, provenance
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -81,9 +82,10 @@ def cache_features(
     table = corpus.read_dataset(dataset)
     rows = np.flatnonzero(table["split"] != "test")
     starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
-    with provenance.atomic(output) as temporary, h5py.File(temporary, "w") as file:
+    with hdf5.create(output) as file:
         stored = None
-        for first in range(0, len(rows), batch_size):
+        firsts = range(0, len(rows), batch_size)
+        for first in Progress(firsts, desc=f"features of {Path(folder).name}", unit="batch"):
             batch = rows[first : first + batch_size]
             clips = corpus.read_clips(samples, starts[batch], ends[batch])
             waves = encoders.prepare(feature_extractor, clips)["input_values"].to(device)
@@ -92,38 +94,27 @@ def cache_features(
             if stored is None:
                 shape = (len(table), *values.shape[1:])
                 kind = settings["cache_features"]
-                stored = file.create_dataset("features", shape, kind, chunks=(1, *values.shape[1:]))
+                chunks = (1, *values.shape[1:])
+                stored = file.create_dataset("features", shape, kind, chunks=chunks, **hdf5.SUMS)
                 log.info("%d clips, %d values a clip, as %s, on %s", len(rows), values[0].size, kind, device)
             for row, value in zip(batch, values, strict=True):
                 stored[row] = value
+            file.check()
         file.attrs["encoder"] = encoders.read_base(folder)["fingerprint"]
         file.attrs["inputs"] = provenance.fingerprint(fingerprint, dataset)
-        file.attrs["complete"] = True
-
-
-@contextmanager
-def open_features(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Open stored features to read. What HDF5 says of a damaged file becomes a ValueError that names it."""
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} cannot be read as stored features ({error}); delete it and run again"
-        ) from error
 
 
 def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> None:
     """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints)."""
-    with open_features(path) as file:
-        found = {name: file.attrs.get(name) for name in ("encoder", "inputs", "complete")}
-    if found != {"encoder": encoder, "inputs": inputs, "complete": True}:
+    with hdf5.read(path, "features") as file:
+        found = {name: file.attrs.get(name) for name in ("encoder", "inputs")}
+    if found != {"encoder": encoder, "inputs": inputs}:
         raise ValueError(f"{path} holds features of other weights or recordings; delete it and run again")
 
 
 def read_features(path: str | os.PathLike[str], rows: np.ndarray) -> np.ndarray:
     """The features of `rows` of the dataset, float32 (B, channels, frames)."""
-    with open_features(path) as file:
+    with hdf5.read(path, "features") as file:
         stored = file["features"]
         found = np.empty((len(rows), *stored.shape[1:]), np.float32)
         for value, row in zip(found, rows, strict=True):

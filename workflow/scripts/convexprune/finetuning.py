@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from convexprune import corpus, devices, encoders, features, metrics, provenance, pruning, training
+from convexprune import (
+    corpus,
+    devices,
+    encoders,
+    features,
+    metrics,
+    positions,
+    provenance,
+    pruning,
+    training,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -154,8 +164,8 @@ def build_classifier(
 
 def identify_run(*facts: Any) -> str:
     """A digest (hex) of everything that determines a run's result: its checkpoint serves no other run."""
-    modules = (corpus, devices, encoders, features, metrics, pruning, training)
-    code = provenance.fingerprint(__file__, *(module.__file__ for module in modules))
+    modules = (corpus, devices, encoders, features, metrics, positions, pruning, training)
+    code = provenance.fingerprint(__file__, *(str(module.__file__) for module in modules))
     known = [provenance.versions("accelerate", "torch", "transformers"), code, *facts]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -213,9 +223,7 @@ def finetune(
     """
     import torch
     from transformers import AutoFeatureExtractor, set_seed
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
     splits = read_splits(dataset)
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
@@ -232,18 +240,20 @@ def finetune(
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
-    clips = {
+    clips: dict[str, training.Clips] = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(fingerprint, dataset)
     key = identify_run(base, inputs, settings, layers, seed, threads, dataclasses.asdict(machine))
-    front_end = contextlib.nullcontext()
+    faster = contextlib.ExitStack()
     if cached:
         features.check_features(cached, base["fingerprint"], inputs)
         for split in ("train", "validation"):
             clips[split] = CachedClips(cached, splits[split], model.config.label2id)
-        front_end = features.bypass_front_end(model)
+        faster.enter_context(features.bypass_front_end(model))
+    if (machine.device, machine.precision) == ("cpu", "float32"):
+        faster.enter_context(positions.by_fourier(model))
     with training.claim(Path(checkpoint), key):
         trainer = training.make_trainer(
             model,
@@ -253,8 +263,9 @@ def finetune(
             seed=seed,
             machine=machine,
             folder=Path(checkpoint),
+            name=f"{names['model']} {names['task']}, {layers} layers",
         )
-        with front_end:
+        with faster:
             training_time = training.train(trainer, settings["patience"])
         scores = trainer.predict(clips["test"]).predictions
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import math
-import os
 import re
 import struct
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,11 @@ import soundfile
 from scipy.signal import resample_poly
 
 from convexprune.archives import check_sum, read_members
-from convexprune.corpus import SAMPLING_RATE, SILENCE, SPLITS, CorpusWriter, read_csv, write_corpus
+from convexprune.corpus import SAMPLING_RATE, SILENCE, CorpusWriter, write_corpus
+from convexprune.recordings import find_file, find_problems, read_user_table
 
 PCM = 1  # the encoding of plain samples in a WAV header
 RATES = range(1_000, 768_001)  # Hz; resampling from what is far from these takes endless memory
-TABLE_COLUMNS = ["path", "word", "speaker", "split"]  # of a user's CSV; the last two are optional
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,9 @@ def add_archive(
     return lists, bad
 
 
-def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) -> list[dict]:
+def split_by_lists(
+    rows: list[dict[str, Any]], lists: dict[str, set[str]], archive: Path
+) -> list[dict[str, Any]]:
     """The rows of the train/validation archive with their split, those in `testing_list.txt` taken out."""
     recorded = {row["path"] for row in rows}
     for name in LISTS:
@@ -197,7 +199,7 @@ def split_by_lists(rows: list[dict], lists: dict[str, set[str]], archive: Path) 
     ]
 
 
-def repeated_paths(rows: Iterable[dict]) -> list[str]:
+def repeated_paths(rows: Iterable[dict[str, Any]]) -> list[str]:
     """The paths that more than one row has, sorted."""
     counts = Counter(row["path"] for row in rows)
     return sorted(path for path, count in counts.items() if count > 1)
@@ -243,45 +245,6 @@ def ingest_table(
         ]
         if bad:
             raise ValueError(f"{csv_path}: {len(bad)} of {len(table)} rows are bad\n" + "\n".join(bad))
-
-
-def read_user_table(csv_path: Path) -> pd.DataFrame:
-    """The user's CSV as stripped strings: path, word and, where they are there, speaker and split."""
-    try:
-        table = read_csv(csv_path, skipinitialspace=True, index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{csv_path} is not a CSV file in UTF-8 ({error})") from error
-    table.columns = table.columns.str.strip()
-    if missing := [name for name in TABLE_COLUMNS[:2] if name not in table]:
-        raise ValueError(f"{csv_path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
-    if table.empty:
-        raise ValueError(f"{csv_path} has no rows")
-    return table[[name for name in TABLE_COLUMNS if name in table]].apply(lambda column: column.str.strip())
-
-
-def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
-    """What is wrong with each row of a user's table, its audio apart."""
-    problems: list[list[str]] = [[] for _ in range(len(table))]
-    repeated = table["path"].map(lambda path: os.path.abspath(folder / path)).duplicated()
-    for row, twice, row_problems in zip(table.itertuples(), repeated, problems, strict=True):
-        if not row.word:
-            row_problems.append("no word")
-        if "speaker" in table and not row.speaker:
-            row_problems.append("no speaker")
-        if "split" in table and row.split not in SPLITS:
-            row_problems.append(f"split '{row.split}' is none of {', '.join(SPLITS)}")
-        if twice and row.path:
-            row_problems.append("the path stands in an earlier row too")
-    return problems
-
-
-def find_file(folder: Path, path: str) -> Path:
-    """The file at `path`, taken relative to `folder`."""
-    if not path:
-        raise ValueError("no path")
-    if not (folder / path).is_file():
-        raise ValueError("no such file")
-    return folder / path
 
 
 def draw_splits(words: pd.Series, validation_share: float, test_share: float, seed: int) -> list[str]:

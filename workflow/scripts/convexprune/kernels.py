@@ -10,7 +10,7 @@ from typing import Any
 import numba
 
 
-def compiled(function: Callable | None = None, **options: Any) -> Callable:
+def compiled(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
     """`numba.njit` that releases the GIL and keeps the machine code on disk where the disk can be written.
 
     Where no cache folder is writable, the kernel is compiled anew in each process: no error.

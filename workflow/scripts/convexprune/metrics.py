@@ -22,7 +22,7 @@ def flatten(record: dict[str, Any]) -> dict[str, Any]:
 
     Nested records that hold anything but numbers (settings, versions) and lists are left out.
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             if all(isinstance(number, int | float) for number in value.values()):

@@ -6,7 +6,6 @@ Times come from the arithmetic of the models and modest rates of hardware; a job
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -200,7 +199,7 @@ def estimate(config: Mapping[str, Any]) -> str:
     """A table of the submitted jobs by rule, with hours expected and hours that their limits reserve."""
     jobs = list(list_jobs(config))
     lines = [f"{'rule':20} {'jobs':>5} {'GPU-hours':>10} {'at most':>8} {'core-hours':>11} {'memory':>14}"]
-    totals = Counter()
+    hours: list[tuple[float, float, float]] = []
     submitted = [job for job in jobs if is_submitted(job, config)]  # the others run on the submitting host
     for rule in dict.fromkeys(job.rule for job in submitted):
         mine = [job for job in submitted if job.rule == rule]
@@ -208,14 +207,12 @@ def estimate(config: Mapping[str, Any]) -> str:
         at_most = sum(gpus(job, config) * time_limit(job, config) for job in mine) / 60
         core_hours = sum(minutes(job, config) for job in mine) * config["threads"] / 60
         sizes = sorted(memory(job, config) / 1000 for job in mine)
-        totals += Counter(jobs=len(mine), gpu=gpu_hours, most=at_most, cores=core_hours)
+        hours.append((gpu_hours, at_most, core_hours))
         lines.append(
             f"{rule:20} {len(mine):5} {gpu_hours:10.1f} {at_most:8.1f} {core_hours:11.1f} "
             f"{f'{sizes[0]:.1f}-{sizes[-1]:.1f} GB':>14}"
         )
-    lines.append(
-        f"{'submitted':20} {totals['jobs']:5} {totals['gpu']:10.1f} {totals['most']:8.1f} "
-        f"{totals['cores']:11.1f}"
-    )
+    gpu_hours, at_most, core_hours = (sum(column) for column in zip(*hours, strict=True))
+    lines.append(f"{'submitted':20} {len(submitted):5} {gpu_hours:10.1f} {at_most:8.1f} {core_hours:11.1f}")
     lines.append(f"{'on this host':20} {len(jobs) - len(submitted):5}")
     return "\n".join(lines)

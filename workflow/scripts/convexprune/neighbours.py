@@ -8,6 +8,7 @@ the number of threads or the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
@@ -93,7 +94,9 @@ def nearest_neighbours(
 
 
 @contextmanager
-def _products(points: np.ndarray, threads: int, device: str | None):
+def _products(
+    points: np.ndarray, threads: int, device: str | None
+) -> Iterator[Callable[[int, int], np.ndarray]]:
     """A function that gives the dot products of points start..stop with all points, in full float32."""
     if device is None:
         with threadpool_limits(threads, user_api="blas"):

@@ -9,6 +9,7 @@ import base64
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markdown import markdown
@@ -32,7 +33,7 @@ def text_page(text: str, folder: Path) -> str:
     The description of a picture that stands alone on a line becomes its caption.
     """
 
-    def figure(match: re.Match) -> str:
+    def figure(match: re.Match[str]) -> str:
         image = base64.b64encode((folder / match["path"]).read_bytes()).decode()
         caption = html.escape(match["caption"])
         return (
@@ -48,7 +49,7 @@ def text_page(text: str, folder: Path) -> str:
 def table_page(title: str, table: pd.DataFrame) -> str:
     """The table as a page: numbers to four digits, missing values empty."""
 
-    def cell(value) -> str:
+    def cell(value: Any) -> str:
         if isinstance(value, str) and len(value) >= LONG_TEXT:
             return f'<span class="text">{html.escape(value)}</span>'
         if isinstance(value, float):

@@ -190,7 +190,7 @@ def _run(
     sums = np.zeros(len(weights))
     batches = iter([sources[start : start + LANES] for start in range(0, len(sources), LANES)])
 
-    def work(_) -> np.ndarray | None:
+    def work(thread: int) -> np.ndarray | None:
         workspace = _workspace(*weights.shape)
         for batch in batches:  # the threads share the iterator
             _find_paths(problem, batch, workspace)

@@ -71,7 +71,7 @@ def _choose(scores: pd.Series, rule: str, tolerance: float | None, dataset: str)
     peak = f"The convexity of {dataset} is highest at {_count(best)} ({highest:.4f}), of one or more"
     if rule == "highest":
         return best, f"{peak}."
-    if rule == "tolerance":
+    if rule == "tolerance" and tolerance is not None:
         layers = fewest_within(scores, tolerance)
         return layers, (
             f"{peak}; {_count(layers)} ({scores[layers]:.4f}) is the fewest within {tolerance:g} of it."

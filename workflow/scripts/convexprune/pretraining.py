@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from convexprune import corpus, encoders
+from convexprune.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -207,6 +208,7 @@ def train(task: Task, n_clips: int, settings: dict[str, Any]) -> list[dict[str, 
     schedule = get_linear_schedule_with_warmup(optimizer, round(WARMUP_SHARE * n_steps), n_steps)
     task.trained.train()
     history = []
+    progress = Progress(desc=f"pretrain {settings['objective']}", total=n_steps, unit="step")
     for epoch in range(settings["epochs"]):
         steps = []
         for batch, clips in enumerate(torch.randperm(n_clips).split(settings["batch_size"])):
@@ -217,6 +219,7 @@ def train(task: Task, n_clips: int, settings: dict[str, Any]) -> list[dict[str, 
             optimizer.step()
             schedule.step()
             steps.append(step._replace(loss=step.loss.item()))
+            progress.update()
         losses, n_right, n_masked = np.array(steps).T
         if not np.isfinite(losses).all():
             raise ValueError(
@@ -230,6 +233,7 @@ def train(task: Task, n_clips: int, settings: dict[str, Any]) -> list[dict[str, 
         }
         log.info("epoch %(epoch)d: loss %(loss).3f, masked accuracy %(masked_accuracy).3f", record)
         history.append(record)
+    progress.close()
     return history
 
 

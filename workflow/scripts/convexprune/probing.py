@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from convexprune import corpus, embeddings, metrics
+from convexprune.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def probe_layers(
     items = items[items["split"] == split]
     full_layers = embeddings.count_layers(path)
     rows = []
-    for layers in range(full_layers + 1):
+    for layers in Progress(range(full_layers + 1), desc=f"probe {task}", unit="layer"):
         points, labels = embeddings.read_layer(path, layers)
         if not np.array_equal(labels, items["label"].to_numpy(dtype=str)):
             raise ValueError(f"{path} does not hold the {split} items of {dataset}; delete it and run again")
@@ -62,7 +63,9 @@ def _folds(labels: np.ndarray, speakers: np.ndarray, task: str) -> list[tuple[np
     return list(folds)
 
 
-def _probe(points: np.ndarray, labels: np.ndarray, folds: list, threads: int) -> np.ndarray:
+def _probe(
+    points: np.ndarray, labels: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], threads: int
+) -> np.ndarray:
     """Which items (N,) a probe trained on the other folds gets right."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

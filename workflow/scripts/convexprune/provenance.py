@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import re
 import resource
+import shutil
 import sys
-import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger("convexprune")
 
@@ -40,40 +48,62 @@ PACKAGES += [
 def start_log(path: str | os.PathLike[str], seed: int | None = None) -> None:
     """Log to `path` and to stderr: versions and seed now; device, time and peak memory at the end.
 
-    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. An uncaught exception
-    reaches both, and then a last line that says what to do. Of a ValueError, which says what is wrong in one
-    line, only the file has the traceback.
+    A cluster keeps a job's stderr, a local run its log file: both hold the same lines. A terminal, which
+    Snakemake and other jobs write to as well, only gets warnings. An uncaught exception reaches both, and
+    then a last line that says what to do. Of a ValueError, which says what is wrong in one line, and of a
+    full disk or an interruption only the file has the traceback.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(path, mode="w")
+    started = time.monotonic()
+    process = os.getpid()
+    printed = logging.StreamHandler(sys.stderr)
+    printed.setLevel(logging.WARNING if sys.stderr.isatty() else logging.INFO)
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
         level=logging.INFO,
-        handlers=[file, logging.StreamHandler(sys.stderr)],
+        handlers=[printed],
         force=True,
     )
     logging.captureWarnings(True)
-    started = time.monotonic()
-    process = os.getpid()
-    log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
-    log.info("seed: %s", "none, nothing here is drawn" if seed is None else seed)
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = (
+        "1"  # Transformers' bars for reading files; ours: progress.py
+    )
 
     def log_usage() -> None:
         if os.getpid() == process:  # not in a forked helper
             log.info("%s; %.1f s", describe_usage(), time.monotonic() - started)
 
-    def log_exception(kind, error, trace) -> None:
+    def log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         atexit.unregister(log_usage)
-        told = issubclass(kind, ValueError)
+        told = issubclass(kind, ValueError | DiskFullError | KeyboardInterrupt)
         log.critical("%s: %s", kind.__name__, error, exc_info=None if told else (kind, error, trace))
         if told:
-            traceback.print_exception(kind, error, trace, file=file.stream)
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, LogFile):
+                    with contextlib.suppress(OSError):
+                        traceback.print_exception(kind, error, trace, file=handler.stream)
         log_usage()
         log.critical("What to do: %s", advise(error, path))
 
-    atexit.register(log_usage)
     sys.excepthook = log_exception
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = LogFile(path, mode="w")
+    file.setFormatter(printed.formatter)
+    logging.getLogger().addHandler(file)
+    log.info("%s", ", ".join(f"{name} {version}" for name, version in installed_versions().items()))
+    log.info(
+        "seed: %s",
+        "none of the config; what is drawn here, if anything, is always the same" if seed is None else seed,
+    )
+    atexit.register(log_usage)
+
+
+class LogFile(logging.FileHandler):
+    """A log file that a full disk cuts short; stderr has the rest."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 def installed_versions() -> dict[str, str]:
@@ -94,9 +124,11 @@ def describe_usage() -> str:
         resource.getrusage(who).ru_maxrss * unit / 1e6
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux, where getrusage counts the process that started this one too
-        own = int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    status = Path(
+        "/proc/self/status"
+    )  # on Linux, where getrusage counts the process that started this one too
+    if status.exists() and (peak := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        own = int(peak[1]) * 1024 / 1e6
     torch = sys.modules.get("torch")
     device = "CPU"
     if torch and torch.cuda.is_initialized():
@@ -112,39 +144,90 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
             "lower this stage's batch_size (of finetuning: micro_batch_size) in the config, or give the job "
             "more memory (mem_mb), and run again"
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, KeyboardInterrupt):
+        return "this was interrupted: run again to go on"
+    if isinstance(error, OSError) and error.errno in FULL:
         return (
-            f"free space for {error.filename or 'the results'}, then run again: nothing half-written is left"
+            f"the disk is full: free space for {error.filename or 'the results'}, then run again; nothing "
+            "half-written is left"
         )
-    if isinstance(error, PermissionError):
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"allow writing to {error.filename}, or name other folders in pathvars, and run again"
     if isinstance(error, FileNotFoundError):
         return f"put {error.filename} back, or delete what was made from it, and run again"
     if isinstance(error, ImportError):
         return f"{said}: install what requirements.lock names (make install), or run with --sdm conda"
     if isinstance(error, ValueError | OSError):
-        return f"{said}; then run again"
+        return said if "run again" in said else f"{said}; then run again"
     return f"run again; if it fails again, report it with {log_path}"
+
+
+def read_advice(log_path: str | os.PathLike[str]) -> str | None:
+    """What to do by the log of a job that failed; None if it does not say."""
+    _, found, advice = Path(log_path).read_text().rpartition("What to do: ")
+    return advice.strip() if found else None
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # no space left; none left for this user
+LITTLE_SPACE = 1 << 20  # bytes
+
+
+class DiskFullError(OSError):
+    """A file could not be written for want of space; `filename` is its final name."""
+
+
+@contextmanager
+def naming_full_disk(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within the block a full disk, whichever library tells of it, is a DiskFullError that names `path`."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        if (number := find_full_disk(error, Path(path))) is None:
+            raise
+        raise DiskFullError(number, "the disk is full", str(path)) from error
+
+
+def find_full_disk(error: BaseException, path: Path) -> int | None:
+    """The error number of the full disk behind `error`, which was met in writing `path`; or None."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return error.errno
+    for number in FULL:  # the libraries of safetensors and of the hub have a text only
+        if os.strerror(number) in str(error):
+            return number
+    if isinstance(error, RuntimeError) and find_space(path) < LITTLE_SPACE:  # torch does not say why
+        return errno.ENOSPC
+    return find_full_disk(error.__context__, path) if error.__context__ else None
+
+
+def find_space(path: Path) -> int:
+    """Bytes that can still be written where `path` is, or will be."""
+    path = path.absolute()
+    return shutil.disk_usage(next(known for known in (path, *path.parents) if known.exists())).free
 
 
 @contextmanager
 def atomic(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, delete it on error.
 
-    A reader therefore sees the whole file or none, and if `durable` so does one after a power cut.
+    A reader therefore sees the whole file or none, and if `durable` so does one after a power cut. The
+    temporary name is always the same: what a kill leaves under it, the next try overwrites. Raises
+    DiskFullError if the file does not fit.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.tmp")
-    try:
-        yield temporary
-        if durable:
-            sync(temporary)
-        os.replace(temporary, final)
-        if durable:
-            sync(final.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with naming_full_disk(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            if durable:
+                sync(temporary)
+            os.replace(temporary, final)
+            if durable:
+                sync(final.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -157,15 +240,25 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
+def scratch_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; delete it afterwards, and before if a kill left it."""
+    final = Path(path).absolute()
+    temporary = final.with_name(f".{final.name}.tmp")
+    with naming_full_disk(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which must not exist; rename it to `path` on success."""
-    final = Path(path).absolute()
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}.") as parent:
-        temporary = Path(parent) / final.name
-        temporary.mkdir()
+    with scratch_folder(path) as temporary:
         yield temporary
-        os.rename(temporary, final)
+        os.rename(temporary, path)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -174,7 +267,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def write_csv(path: str | os.PathLike[str], table) -> None:
+def write_csv(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
     """Write a pandas table without its index, atomically. Floats keep all their digits."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)
@@ -220,3 +313,19 @@ def versions(*packages: str) -> dict[str, str]:
 
     found = {"python": sys.version.split()[0], "convexprune": __version__}
     return found | {package: metadata.version(package) for package in packages}
+
+
+def end_with_parent() -> None:
+    """Let this helper of a ProcessPoolExecutor end with the process that forked it, kill -9 included.
+
+    It would wait for its next task for ever.
+    """
+
+    parent = multiprocessing.parent_process()
+    assert parent
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

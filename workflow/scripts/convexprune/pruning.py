@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from convexprune.encoders import find_parts
@@ -22,20 +23,23 @@ def prune(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     hidden_states[layers].
 
     Raises ValueError for a number of layers that the model does not have, for unsupported models, and for
-    0 layers under a head that weighs hidden states: Transformers returns none.
+    0 layers under a head that weighs hidden states: Transformers returns none. TypeError if `layers` is no
+    whole number (numpy's are).
     """
-    full = len(find_parts(model).layers)
-    if not 0 <= layers <= full:
-        raise ValueError(f"cannot keep {layers} layers of a {type(model).__name__} that has {full}")
+    if not isinstance(layers, Integral) or isinstance(layers, bool):
+        raise TypeError(f"layers must be a whole number, not {layers!r}")
+    full = find_parts(model).layers
+    if not 0 <= layers <= len(full):
+        raise ValueError(f"cannot keep {layers} layers of a {type(model).__name__} that has {len(full)}")
     weighted = hasattr(model, "layer_weights")
     if weighted and layers == 0:
         raise ValueError(
             f"this {type(model).__name__} has a head that weighs hidden states of layers "
             "(use_weighted_layer_sum), so it needs one layer at least"
         )
-    pruned = copy.deepcopy(model)
+    pruned = copy.deepcopy(model, {id(layer): None for layer in full[layers:]})  # what goes is not copied
     del find_parts(pruned).layers[layers:]
-    pruned.config.num_hidden_layers = layers  # Whisper's config keeps it as encoder_layers
+    pruned.config.num_hidden_layers = int(layers)  # Whisper's config keeps it as encoder_layers
     if weighted:
         pruned.layer_weights.data = pruned.layer_weights.data[: layers + 1].clone()
     return pruned

@@ -12,6 +12,7 @@ from typing import Any
 
 from convexprune import provenance
 from convexprune.encoders import check_layers, load_encoder, save_encoder
+from convexprune.progress import Progress
 
 
 def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> None:
@@ -38,16 +39,20 @@ def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> 
 def read_licence(folder: Path) -> str | None:
     """The licence in a model folder's card, README.md, or None: what is fetched from the hub has one."""
     from huggingface_hub import ModelCard
+    from yaml import YAMLError
 
     card = folder / "README.md"
-    return ModelCard.load(card, ignore_metadata_errors=True).data.license if card.exists() else None
+    try:
+        return ModelCard.load(card, ignore_metadata_errors=True).data.license if card.exists() else None
+    except (ValueError, YAMLError):  # no card, then
+        return None
 
 
 @contextmanager
 def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder with a model of the Hugging Face hub, and its origin: source, id, revision, licence.
 
-    Fetches the two configuration files and the weights, in safetensors where there are any, nothing else. The
+    Fetches the configuration files and the weights, in safetensors where there are any, nothing else. The
     folder is in `store`, which is deleted after use; what a download that failed or was killed left there is
     gone on with, if it is of the same commit. Raises ValueError in one line that names the model where the
     hub cannot be reached or does not have it.
@@ -56,13 +61,18 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
 
     try:
         info = HfApi().model_info(model_id, revision=revision)
-        weights = choose_weights({file.rfilename for file in info.siblings})
-        snapshot_download(
-            model_id,
-            revision=info.sha,
-            allow_patterns=["config.json", "preprocessor_config.json", *weights],
-            local_dir=store / info.sha,
-        )
+        commit = info.sha or revision
+        weights = choose_weights({file.rfilename for file in info.siblings or []})
+        with provenance.naming_full_disk(store):
+            snapshot_download(
+                model_id,
+                revision=commit,
+                allow_patterns=["config.json", "preprocessor_config.json", "processor_config.json", *weights],
+                local_dir=store / commit,
+                tqdm_class=Progress,
+            )
+    except provenance.DiskFullError:
+        raise
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
@@ -72,7 +82,7 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
         ) from error
     licence = info.card_data.get("license") if info.card_data else None
     try:
-        yield store / info.sha, {"source": "hub", "id": model_id, "revision": info.sha, "licence": licence}
+        yield store / commit, {"source": "hub", "id": model_id, "revision": commit, "licence": licence}
     except ValueError as error:
         raise ValueError(f"{error}; what came is kept in {store}: delete it to fetch it again") from error
     shutil.rmtree(store)

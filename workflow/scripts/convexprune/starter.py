@@ -6,14 +6,17 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 from convexprune import provenance
-from convexprune.survey import MIN_SPEAKER_FILES, Survey, describe, survey
+from convexprune.recordings import COLUMNS
+from convexprune.survey import MIN_SPEAKER_FILES, SEED, Survey, describe, survey
 
-COLUMNS = ("path", "word", "speaker", "split")  # of the CSV, where they are known
+# The folder where the workflow runs, unless the library is installed without it.
+WORKFLOW = Path(__file__).resolve().parents[3]
 
 
 def init(source: Path, name: str | None = None) -> str:
@@ -39,7 +42,7 @@ def init(source: Path, name: str | None = None) -> str:
         table = found.table[[column for column in COLUMNS if column in found.table]]
         provenance.write_csv(csv, table.assign(path=[str(nearby(source / path)) for path in table["path"]]))
         written.append(f"{csv}  your recordings, a row each")
-    text = make_config(found, name, csv if source.is_dir() else nearby(source), count_gpus())
+    text = make_config(found, name, as_seen(csv if source.is_dir() else source), count_gpus())
     with provenance.atomic(config) as temporary:
         temporary.write_text(text)
     return "\n".join(
@@ -53,11 +56,22 @@ def nearby(path: Path) -> Path:
     return absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute
 
 
+def elsewhere() -> bool:
+    """Whether the current directory is not the workflow's, where Snakemake must be started."""
+    return (WORKFLOW / "Snakefile").exists() and Path.cwd().resolve() != WORKFLOW
+
+
+def as_seen(path: Path) -> Path:
+    """`path` as Snakemake finds it from the workflow's folder."""
+    return Path(os.path.abspath(path)) if elsewhere() else nearby(path)
+
+
 def command(name: str) -> str:
     """What runs the config, by the Snakemake beside this Python, as in `.venv/bin`."""
     snakemake = Path(sys.executable).with_name("snakemake")
-    program = nearby(snakemake) if snakemake.exists() else "snakemake"
-    return f"{program} --cores all --configfile {name}.yaml"
+    program = str(as_seen(snakemake)) if snakemake.exists() else "snakemake"
+    run = shlex.join([program, "--cores", "all", "--configfile", str(as_seen(Path(f"{name}.yaml")))])
+    return f"cd {shlex.quote(str(WORKFLOW))} && {run}" if elsewhere() else run
 
 
 def count_gpus() -> int:
@@ -86,7 +100,7 @@ def make_config(found: Survey, name: str, csv: Path, gpus: int) -> str:
         corpus += [
             f"    validation_share: {found.share}  # drawn by the seed, evenly over the labels",
             f"    test_share: {found.share}",
-            "    seed: 0",
+            f"    seed: {SEED}",
         ]
     datasets = [
         "# What convexity is measured on, layer by layer. English words can be cut into phonemes too:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,11 +12,16 @@ import pandas as pd
 import soundfile
 
 from convexprune.corpus import CLIP_SAMPLES, SAMPLING_RATE, SPLITS
-from convexprune.ingestion import find_file, find_problems, read_user_table
+from convexprune.ingestion import draw_splits
+from convexprune.progress import Progress
+from convexprune.recordings import find_file, find_problems, read_user_table
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
+UNREAD = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp")  # audio, but not for libsndfile
 LISTS = {"validation_list.txt": "validation", "testing_list.txt": "test"}  # as in Speech Commands
 MIN_LABEL_FILES = 5  # fewer cannot be spread over train, validation and test
+SEED = 0  # of the splits that the run will draw
+DEEPEST = 4  # folders below the first that are searched
 MIN_SPEAKER_FILES = 20  # training recordings that a speaker must have more of
 MAX_NAMED = 5  # files named for one kind of problem; the rest are counted
 
@@ -44,23 +50,28 @@ class Survey:
     @property
     def share(self) -> float:
         """Share of the recordings held out for each of validation and test, where no split is given."""
-        return 0.1 if len(self.table) >= 2000 else 0.2
+        smallest = self.table["word"].value_counts().min()
+        return 0.1 if len(self.table) >= 2000 and smallest >= 20 else 0.2
+
+    @property
+    def splits(self) -> pd.Series:
+        """The split of each recording, as given or as the run will draw it."""
+        if "split" in self.table:
+            return self.table["split"]
+        drawn = draw_splits(self.table["word"], self.share, self.share, SEED)
+        return pd.Series(drawn, index=self.table.index)
 
     def count(self, split: str) -> int:
-        """Recordings of `split`, as given or as they will be drawn."""
-        if "split" in self.table:
-            return int((self.table["split"] == split).sum())
-        return round(len(self.table) * {"train": 1 - 2 * self.share}.get(split, self.share))
+        """Recordings of `split`, as given or as the run will draw them."""
+        return int((self.splits == split).sum())
 
     @property
     def frequent_speakers(self) -> int:
         """Speakers with more training recordings than MIN_SPEAKER_FILES."""
         if not self.has_speakers:
             return 0
-        given = "split" in self.table
-        counts = self.table[self.table["split"] == "train"] if given else self.table
-        share = 1 if given else 1 - 2 * self.share
-        return int((counts["speaker"].value_counts() * share > MIN_SPEAKER_FILES).sum())
+        trained_on = self.table["speaker"][self.splits == "train"]
+        return int((trained_on.value_counts() > MIN_SPEAKER_FILES).sum())
 
     @property
     def tasks(self) -> list[str]:
@@ -88,12 +99,13 @@ def survey_folder(folder: Path) -> Survey:
     Files that cannot be used are left out and named as problems. Speakers are taken from the layout or from
     file names (`find_speakers`), splits from the layout or from the lists of Speech Commands.
     """
-    found = sorted(
-        path.relative_to(folder)
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO and path.is_file() and not path.name.startswith(".")
-    )
-    problems = []
+    files, problems = list_files(folder)
+    found = [path for path in files if path.suffix.lower() in AUDIO]
+    if unread := [str(path) for path in files if path.suffix.lower() in UNREAD]:
+        problems.append(
+            f"{len(unread)} files left out, of formats that are not read (convert them to WAV or FLAC): "
+            f"{named(unread)}"
+        )
     parts = {path: path.parts for path in found if not path.parts[0].startswith(("_", "."))}
     if left_out := len(found) - len(parts):
         problems.append(f"{left_out} files left out: in folders whose names begin with _ or .")
@@ -103,6 +115,7 @@ def survey_folder(folder: Path) -> Survey:
         raise ValueError(
             f"{folder} holds no recordings in label/file.wav layout ({len(found)} audio files in all): put "
             "each into a folder named after its label, or list them in a CSV with the columns path, word"
+            + indented(problems)
         )
     if elsewhere := [str(path) for path in parts if path not in set(usable)]:
         problems.append(f"{len(elsewhere)} files left out, not in label/file.wav layout: {named(elsewhere)}")
@@ -131,6 +144,26 @@ def survey_folder(folder: Path) -> Survey:
     return checked(Survey(folder, table, speakers_from, problems))
 
 
+def list_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files below `folder`, relative to it, in order; and what could not be looked at.
+
+    Links to folders are followed; hidden files are left out.
+    """
+    errors: list[OSError] = []
+    files = []
+    for base, folders, names in os.walk(folder, onerror=errors.append, followlinks=True):
+        place = Path(base).relative_to(folder)
+        if len(place.parts) == DEEPEST:
+            folders.clear()
+        files += [place / name for name in names if not name.startswith(".")]
+    problems = [f"{error.filename} cannot be looked into ({error.strerror})" for error in errors]
+    if odd := [path for path in files if not str(path).isprintable()]:
+        problems.append(
+            f"{len(odd)} files left out, whose names are not text: {named(ascii(str(path)) for path in odd)}"
+        )
+    return sorted(set(files) - set(odd)), problems
+
+
 def find_speakers(paths: list[Path], problems: list[str]) -> tuple[list[str], str]:
     """The speaker of each `label/file`, if all file names follow one convention, and that convention.
 
@@ -144,9 +177,10 @@ def find_speakers(paths: list[Path], problems: list[str]) -> tuple[list[str], st
         matches = [
             re.fullmatch(pattern.replace("{label}", re.escape(path.parent.name)), path.stem) for path in paths
         ]
-        if all(matches):
-            return [match["speaker"] for match in matches], f"file names, {convention}"
-        if any(matches):
+        speakers = [match["speaker"] for match in matches if match]
+        if len(speakers) == len(paths):
+            return speakers, f"file names, {convention}"
+        if speakers:
             others = [str(path) for path, match in zip(paths, matches, strict=True) if not match]
             problems.append(
                 f"speakers unknown: {len(others)} file names are not {convention}, as the others are: "
@@ -179,7 +213,10 @@ def survey_csv(path: Path) -> Survey:
     table, unreadable = read_headers(table, path.parent)
     problems += unreadable
     if problems:
-        problems = [f"{len(problems)} bad rows, which the run will refuse: {named(problems)}"]
+        problems = [
+            f"{len(problems)} bad rows, which the run will refuse (paths are those from the CSV's folder): "
+            f"{named(problems)}"
+        ]
     counts = table["word"].value_counts()
     if rare := counts.index[counts < MIN_LABEL_FILES].tolist():
         problems.append(
@@ -195,7 +232,7 @@ def survey_csv(path: Path) -> Survey:
 def read_headers(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """The rows whose file has a readable header, with rate, channels, seconds; and what else is wrong."""
     headers, problems = {}, []
-    for row, path in table["path"].items():
+    for row, path in Progress(table["path"].items(), desc="looking", total=len(table), unit="file"):
         try:
             info = soundfile.info(find_file(folder, path))
             if not info.frames:
@@ -209,12 +246,29 @@ def read_headers(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, list[
 
 
 def checked(found: Survey) -> Survey:
-    """`found` with the problems that the whole shows. ValueError if it has fewer than two labels."""
+    """`found` with the problems that the whole shows.
+
+    ValueError if it has fewer than two labels, or none of which convexity can be measured.
+    """
     table = found.table
     if table["word"].nunique() < 2:
         raise ValueError(
             f"{found.source} holds {len(table)} usable recordings of {table['word'].nunique()} labels; at "
-            "least 2 labels are needed" + "".join(f"\n  {problem}" for problem in found.problems)
+            "least 2 labels are needed" + indented(found.problems)
+        )
+    counts = pd.crosstab(table["word"], found.splits).reindex(columns=SPLITS, fill_value=0)
+    if alone := counts.index[counts["validation"] < 2].tolist():
+        reason = "fewer than 2 recordings in the split validation, which convexity is measured on"
+        if len(alone) == len(counts):
+            raise ValueError(
+                f"{found.source}: every label has {reason}; give more, 10 of a label at least"
+                + indented(found.problems)
+            )
+        found.problems.append(f"{len(alone)} of {len(counts)} labels have {reason}: {named(alone)}")
+    if unknown := counts.index[counts["train"] == 0].tolist():
+        found.problems.append(
+            f"{len(unknown)} labels have no recordings in the split train, which the run will refuse: "
+            f"{named(unknown)}"
         )
     clip = CLIP_SAMPLES / SAMPLING_RATE
     if long := int((table["seconds"] > clip).sum()):
@@ -248,6 +302,11 @@ def checked(found: Survey) -> Survey:
             "no split is given: a speaker may be in train and test; a CSV with a split column decides that"
         )
     return found
+
+
+def indented(problems: Iterable[str]) -> str:
+    """The problems on lines of their own, below what is said before."""
+    return "".join(f"\n  {problem}" for problem in problems)
 
 
 def named(names: Iterable[str]) -> str:

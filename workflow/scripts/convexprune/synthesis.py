@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import espeakng_loader
 import numpy as np
@@ -116,7 +117,7 @@ class Espeak:
         self.library.espeak_SetSynthCallback(self._callback)
         self._blocks: list[np.ndarray] = []
 
-    def receive(self, wave, count: int, events: int) -> int:
+    def receive(self, wave: Any, count: int, events: int) -> int:
         """Called by the library with a block of audio and its events."""
         if wave and count:
             self._blocks.append(np.ctypeslib.as_array(wave, (count,)).copy())

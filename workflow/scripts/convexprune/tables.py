@@ -79,7 +79,7 @@ def table1(
     return table[["model", *order]].astype(kinds)
 
 
-def relative_change(full, pruned):
+def relative_change(full: float | pd.Series, pruned: float | pd.Series) -> float | pd.Series:
     """100 (pruned - full) / full, the paper's "diff. (%)": 97.79 against 95.17 is +2.75."""
     return 100 * (pruned - full) / full
 
@@ -279,4 +279,5 @@ def latex(table: pd.DataFrame) -> str:
 def _escaped(text: str) -> str:
     """`text` with LaTeX's special characters escaped."""
     special = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}"}
-    return text.translate(str.maketrans(special | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}))
+    special |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(character, character) for character in text)

@@ -31,12 +31,14 @@ from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerControl,
     TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_callback import ExportableState
 
 from convexprune import provenance
+from convexprune.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class Stopwatch(TrainerCallback, ExportableState):
         self.seconds = 0.0
         self.started = time.perf_counter()
 
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
 
     def read(self) -> float:
@@ -81,9 +83,28 @@ class Stopwatch(TrainerCallback, ExportableState):
 
 
 class Watch(TrainerCallback):
-    """Logs every evaluation, makes the last step one, and ends a run that diverges."""
+    """Shows progress, logs every evaluation, makes the last step one, and ends a run that diverges."""
 
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        done, total = state.global_step, state.max_steps
+        self.progress = Progress(desc=self.name, initial=done, total=total, unit="step")
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self.progress.close()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **kwargs: Any,
+    ) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
             raise ValueError(
                 f"training diverged before step {state.global_step}, where its loss is {logs['loss']}: "
@@ -93,7 +114,10 @@ class Watch(TrainerCallback):
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in shown.items())
             log.info("step %d of %d: %s", state.global_step, state.max_steps, numbers)
 
-    def on_step_end(self, args, state, control, **kwargs) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.progress.update()
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_log = True
 
@@ -101,6 +125,16 @@ class Watch(TrainerCallback):
 def accuracy(result: EvalPrediction) -> float:
     """The share of items (0 to 1) whose label has the highest score."""
     return float(np.mean(result.predictions.argmax(-1) == result.label_ids))
+
+
+def mean_cross_entropy(
+    outputs: dict[str, torch.Tensor], labels: torch.Tensor, num_items_in_batch: torch.Tensor
+) -> torch.Tensor:
+    """A micro batch's share in the mean over the `num_items_in_batch` clips of a step.
+
+    The mean of the micro batches' means would give the clips of a smaller one, at a pass's end, more weight.
+    """
+    return torch.nn.functional.cross_entropy(outputs["logits"], labels, reduction="sum") / num_items_in_batch
 
 
 def to_tensors(batch: dict[str, ArrayLike]) -> dict[str, torch.Tensor]:
@@ -116,8 +150,11 @@ def make_trainer(
     seed: int,
     machine: Machine,
     folder: Path,
+    name: str = "training",
 ) -> Trainer:
     """The Trainer of a run whose checkpoints are kept in `folder`. Settings: those of `finetuning.finetune`.
+
+    `name` stands beside its progress.
 
     It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
     Raises ValueError unless the batch is a whole number of micro batches.
@@ -167,12 +204,12 @@ def make_trainer(
         data_collator=to_tensors,
         train_dataset=training,
         eval_dataset=validation,
+        compute_loss_func=mean_cross_entropy,
         compute_metrics=lambda result: {"accuracy": accuracy(result)},
-        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(), Stopwatch()],
+        callbacks=[EarlyStoppingCallback(settings["patience"]), Watch(name), Stopwatch()],
     )
     trainer.remove_callback(PrinterCallback)
-    # The classifiers take the keywords of losses that are sums over a whole batch, but give means.
-    trainer.model_accepts_loss_kwargs = False
+    trainer.model_accepts_loss_kwargs = False  # the loss is taken outside the model
     return trainer
 
 
@@ -231,10 +268,10 @@ def claim(folder: Path, key: str) -> Iterator[None]:
     """Hold the checkpoint folder of a run as its only process; checkpoints of another run are removed.
 
     `key` is a digest of everything that determines the run's result. Raises ValueError if another process
-    holds the folder.
+    holds the folder, and DiskFullError if the disk cannot.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+") as lock:
+    with provenance.naming_full_disk(folder), open(folder / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

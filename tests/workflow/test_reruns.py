@@ -1,0 +1,422 @@
+"""What runs again after one edit: exactly these jobs. The table of workflow/README.md is checked against it.
+
+Which jobs run depends on settings, times and contents of files, not on what was computed: files that stand in
+for results are recorded as the workflow's own by `--touch`. Where `keep` gives all numbers of layers a dry
+run shows the jobs. What lies behind the checkpoint is run: the plan by its own script, all else by one that
+just writes its outputs.
+"""
+
+import copy
+import multiprocessing
+import os
+import re
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
+
+import pytest
+import yaml
+from convexprune import provenance
+from plans import expand, read_jobs, read_outputs, run
+
+H, W = "hubert-tiny", "wav2vec2-tiny"
+RESULTS = "results/small"
+ARCHIVE = "archives/speech_commands_v0.02.tar.gz"
+DOWNLOADED = "resources/small/speech_commands/speech_commands_test_set_v0.02.tar.gz"
+LIBRARY = "workflow/scripts/convexprune"
+URL = "https://a.invalid/test.tar.gz"
+# Sources of every kind: a local archive and a downloaded one, a model of the hub and a folder, a web service.
+CONFIG = f"""
+pathvars: {{results: {RESULTS}, resources: resources/small}}
+gpus: 0
+threads: 1
+corpus:
+  speech_commands:
+    speech_commands_v0.02: {{path: {ARCHIVE}}}
+    speech_commands_test_set_v0.02: {{url: {URL}}}
+datasets:
+  words: {{}}
+  speakers: {{min_files: 4}}
+  phonemes: {{min_count: 10, aligner: maus, shards: 1}}
+maus: {{accept_terms: true, contact: me@example.org}}
+tasks: [words, speakers]
+models:
+  {H}: {{source: hub, id: a/b, revision: {"a" * 40}, layers: 3, keep: {{words: 2, speakers: 2}}}}
+  {W}: {{source: path, path: encoder, layers: 3, keep: {{words: 2, speakers: 2}}}}
+sweep:
+  words: {{models: [{H}], layers: [0, 3]}}
+convexity: {{n_neighbors: 5, untrained: [words]}}
+plan: {{tolerance: 0.2}}
+finetuning:
+  cache_features: float32
+  learning_rate:
+    words: {{full: 1.0e-3, pruned: 1.0e-3}}
+    speakers: {{full: 1.0e-3, pruned: 1.0e-3}}
+timing: {{runs: 5, warmup: 1}}
+"""
+# Scripts that stand in for a stage's own. By these scores the plan keeps 2 of 3 layers at a tolerance of 0.2.
+STAND_IN = """
+from pathlib import Path
+
+for path in snakemake.output:
+    Path(path).write_text(path)
+"""
+SCORES = "model,state,dataset,layers,score\n" + "".join(
+    f"{H},pretrained,{{dataset}},{layers},{score}\n" for layers, score in enumerate((0.1, 0.5, 0.8, 0.9))
+)
+SCORE = f"""{STAND_IN}
+scores = {SCORES!r}
+Path(snakemake.output.scores).write_text(scores.format(dataset=snakemake.wildcards.dataset))
+"""
+
+
+# One edit, of the config or of a file: functions of the folder and the config.
+
+
+def key(path: str, value):
+    """Another value for a key of the config."""
+
+    def change(folder, config):
+        *parents, last = path.split("/")
+        for parent in parents:
+            config = config.setdefault(parent, {})
+        assert config.get(last) != value
+        config[last] = value
+
+    return change
+
+
+def keys(values: dict):
+    """Other values for several keys."""
+
+    def change(folder, config):
+        for path, value in values.items():
+            key(path, value)(folder, config)
+
+    return change
+
+
+def content(name: str, edit):
+    """Another content of a file. It may be a hard link: written anew, the other names keep theirs."""
+
+    def change(folder, config):
+        path = folder / name
+        before = path.read_bytes()
+        path.unlink()
+        path.write_bytes(edit(before))
+
+    return change
+
+
+def appended(name: str):
+    return content(name, lambda before: before + b"\n# edited\n")
+
+
+def rewritten(*names: str):
+    def change(folder, config):
+        for name in names:
+            content(name, bytes)(folder, config)
+
+    return change
+
+
+def deleted(name: str):
+    return lambda folder, config: (folder / name).unlink()
+
+
+def moved_archive(folder, config):
+    (folder / "archives/other.tar.gz").write_text("other")
+    key("corpus/speech_commands/speech_commands_v0.02/path", "archives/other.tar.gz")(folder, config)
+
+
+def new_url(folder, config):
+    """Another URL, with the sum of the archive that is there."""
+    archive = config["corpus"]["speech_commands"]["speech_commands_test_set_v0.02"]
+    archive["url"] = archive["url"].replace("a.invalid", "b.invalid")
+    archive["sha256"] = (folder / f"{DOWNLOADED}.sha256").read_text().split()[0]
+
+
+def reordered(folder, config):
+    """All keys by the alphabet. The models stay in their order, in which tables show them."""
+    ordered = yaml.safe_load(yaml.safe_dump(config, sort_keys=True))
+    config.clear()
+    config.update(ordered)
+
+
+def another_model(folder, config):
+    config["models"]["another"] = config["models"][W]
+
+
+# Jobs, as plans.expand reads them. What follows in tables, figures and pages:
+
+CONVEXITY = """merge_convexity study_choices correlate_convexity draw_figure{1,2,3,4,8} write_summary
+    show_{convexity,choices,correlations,convergence}"""
+PLAN = (
+    "plan_layers make_table1 study_choices draw_figure{1,3,5,6,7,8} write_summary show_{plan,table1,choices}"
+)
+TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4,6,7}
+    write_summary show_{table1,choices,correlations,convergence}"""
+TIMING = "merge_timing make_table1 draw_figure6 write_summary show_{table1,timing}"
+COSTS = "count_costs make_table1 study_choices draw_figure{3,6} write_summary show_{table1,choices,costs}"
+STUDIES = """study_choices correlate_convexity draw_figure{3,4} write_summary
+    show_{choices,correlations,convergence}"""
+COUNTS = "summarise_datasets write_summary show_counts"
+
+
+def scored(cells: str) -> str:
+    """The embeddings and the convexity of model/state/dataset. Figure 5 shows the pretrained models."""
+    classes = "draw_figure5" if "pretrained" in cells else ""
+    return f"{{embed,score_convexity}}:{cells} {CONVEXITY} {classes}"
+
+
+def model_jobs(models: str) -> str:
+    """All that is computed with encoders: embeddings, convexity, two sizes for two tasks."""
+    return f"""
+        {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
+        {scored(f"{models}/untrained/words")}
+        cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
+        time_inference:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
+        {TRAINING} {TIMING} {COSTS} compare_predictions
+    """
+
+
+BOTH = f"{{{H},{W}}}"
+PROBES = f"probe_layers:{H}/words {STUDIES}"
+SWEPT = f"finetune:{H}/words/0/0 time_inference:{H}/words/0 {PROBES}"
+PHONEMES = scored(f"{BOTH}/{{pretrained,words,speakers}}/phonemes")
+ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
+TIMED = f"""time_inference:{BOTH}/{{words,speakers}}/2 time_inference:{H}/words/0
+    export_model:{BOTH}/{{words,speakers}} {TIMING}"""
+NEW_CORPUS = f"""
+    ingest_archives build_words build_speakers align_shard:1/1 {ALIGNED} {model_jobs(BOTH)} {SWEPT}
+"""
+
+# The edit, as the table calls it: what is edited, and the jobs.
+PLANNED = {
+    "a comment, keys in another order": (reordered, ""),
+    "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), STUDIES),
+    "`convexity.average`": (
+        key("convexity/average", "class"),
+        f"{PLAN} {STUDIES} draw_figure2",
+    ),
+    "a model added": (
+        another_model,
+        f"import_model:another {model_jobs('another')} {PLAN}",
+    ),
+    "`revision` of a hub model": (
+        key(f"models/{H}/revision", "b" * 40),
+        f"download_model:{H} {model_jobs(H)} {SWEPT}",
+    ),
+    "the files of a `path` model": (
+        appended("encoder/config.json"),
+        f"import_model:{W} {model_jobs(W)}",
+    ),
+    "a full learning rate": (
+        key("finetuning/learning_rate/words/full", 2e-3),
+        f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
+        time_inference:{BOTH}/words/2 time_inference:{H}/words/0 compare_predictions {TRAINING} {TIMING}""",
+    ),
+    "a pruned learning rate": (
+        key("finetuning/learning_rate/words/pruned", 2e-3),
+        f"""finetune:{BOTH}/words/2/0 finetune:{H}/words/0/0 time_inference:{BOTH}/words/2
+        time_inference:{H}/words/0 export_model:{BOTH}/words compare_predictions {TRAINING} {TIMING}""",
+    ),
+    "`finetuning.projector_size`": (
+        key("finetuning/projector_size", 16),
+        f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} compare_predictions
+        {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING} {COSTS}""",
+    ),
+    "a sweep point added": (
+        key("sweep/words/layers", [0, 1, 3]),
+        f"finetune:{H}/words/1/0 time_inference:{H}/words/1 {TRAINING} {TIMING}",
+    ),
+    "`timing.runs`": (key("timing/runs", 6), TIMED),
+    "`threads`": (key("threads", 2), TIMED),
+    "`speakers.min_files`": (
+        key("datasets/speakers/min_files", 5),
+        f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
+        {scored(f"{BOTH}/{{pretrained,words}}/speakers")}
+        {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
+        time_inference:{BOTH}/speakers/2 export_model:{BOTH}/speakers
+        compare_predictions {TRAINING} {TIMING} {COSTS}""",
+    ),
+    "`phonemes.min_count`": (
+        key("datasets/phonemes/min_count", 11),
+        f"build_phonemes {COUNTS} {PHONEMES}",
+    ),
+    "`phonemes.context`": (key("datasets/phonemes/context", "word"), PHONEMES),
+    "`phonemes.max_failed_share`": (key("datasets/phonemes/max_failed_share", 0.3), ALIGNED),
+    "`phonemes.shards`": (key("datasets/phonemes/shards", 2), f"align_shard:{{1,2}}/2 {ALIGNED}"),
+    "`phonemes.aligner`": (
+        key("datasets/phonemes/aligner", "pocketsphinx"),
+        f"align_shard:1/1 {ALIGNED}",
+    ),
+    "`maus.url`, `maus.language`": (
+        key("maus/language", "eng-GB"),
+        f"align_shard:1/1 {ALIGNED}",
+    ),
+    "`path` of an archive or a folder as `mirror`": (moved_archive, NEW_CORPUS),
+    "the archive that `path` names": (appended(ARCHIVE), NEW_CORPUS),
+    "`url` or `mirror` (a URL), `size`, `sha256` of an archive": (new_url, ""),
+    "`gpus`, `embeddings.batch_size`, `finetuning.micro_batch_size`, `finetuning.gradient_checkpointing`, "
+    "`maus.max_requests`, `maus.timeout`, `maus.contact`": (
+        keys(
+            {
+                "gpus": 1,
+                "embeddings/batch_size": 7,
+                "finetuning/micro_batch_size": 4,
+                "finetuning/gradient_checkpointing": True,
+                "maus/max_requests": 1,
+                "maus/timeout": 7,
+                "maus/contact": "you@example.org",
+            }
+        ),
+        "",
+    ),
+    "how figures look (`figures/style.py`)": (
+        appended(f"{LIBRARY}/figures/style.py"),
+        "draw_figure{1,2,3,4,5,6,7,8} write_summary",
+    ),
+    "a library module, such as `probing.py`": (
+        appended(f"{LIBRARY}/probing.py"),
+        PROBES,
+    ),
+    "a script, such as `probe_layers.py`, if only touched": (
+        rewritten("workflow/scripts/probe_layers.py"),
+        PROBES,
+    ),
+    "the corpus (`corpus.h5`, `corpus.csv`) or a library module written again with the same content": (
+        rewritten(
+            f"{RESULTS}/corpus/corpus.h5",
+            f"{RESULTS}/corpus/corpus.csv",
+            f"{RESULTS}/corpus/corpus.sha256",
+            f"{LIBRARY}/corpus.py",
+        ),
+        "",
+    ),
+    "a result deleted, such as `table1.csv`": (
+        deleted(f"{RESULTS}/table1.csv"),
+        "make_table1 write_summary show_table1",
+    ),
+    "a file between deleted, such as an embeddings file": (
+        deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
+        "",
+    ),
+    "a file between truncated or edited, such as an embeddings file": (
+        content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
+        f"score_convexity:{H}/words/phonemes {CONVEXITY}",
+    ),
+}
+
+# Figure 2 does not read the plan, but a table whose inputs are not known before it: Snakemake draws it again.
+RULED = f"{PLAN} {STUDIES} draw_figure2"
+RUN = {
+    "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
+    "`plan.tolerance`, if the plan then picks other layers": (
+        key("plan/tolerance", 0.5),
+        f"""finetune:{H}/{{words,speakers}}/1/0 time_inference:{H}/{{words,speakers}}/1
+        export_model:{H}/{{words,speakers}} compare_predictions {RULED} {TRAINING} {TIMING}""",
+    ),
+    "`convexity.n_neighbors`, if the plan then picks the same layers": (
+        key("convexity/n_neighbors", 4),
+        f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} {RULED} draw_figure5""",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Processes for `run`. Snakemake is imported once, and each process is a fork of the one that did."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["snakemake.cli", "pandas"])
+    with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def given(workflow, pool):
+    """The folder of a finished run, and its config. `keep` gives all numbers of layers."""
+    folder, config = workflow.directory, yaml.safe_load(CONFIG)
+    for script in (folder / "workflow/scripts").glob("*.py"):
+        if script.name != "plan_layers.py":
+            script.write_text(SCORE if script.name == "score_convexity.py" else STAND_IN)
+    encoder = [f"encoder/{name}" for name in ("config.json", "preprocessor_config.json", "model.safetensors")]
+    for name in (ARCHIVE, DOWNLOADED, *encoder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    provenance.write_sum(folder / DOWNLOADED, "0" * 64)
+    provenance.write_source(folder / DOWNLOADED, URL)
+    options = ("--configfile", workflow.write_config("given.yaml", config))
+    for name in read_outputs(pool.submit(run, folder, "--dry-run", *options).result()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+        if name.endswith((".h5", ".safetensors")):
+            os.truncate(folder / name, 2**20)  # too large for Snakemake to compare the content
+    for task in ("words", "speakers"):
+        scores = folder / RESULTS / f"convexity/{H}/pretrained/{task}.csv"
+        scores.write_text(SCORES.format(dataset=task))
+    (folder / RESULTS / "plan.csv").write_text(f"model,task,layers\n{H},words,2\n{H},speakers,2\n")
+    pool.submit(run, folder, "--touch", "--forceall", "--cores", "1", *options).result()
+    return folder, config
+
+
+@pytest.fixture(scope="module")
+def ruled(given, pool, tmp_path_factory):
+    """The same with the layers of one model left to the plan."""
+    folder = tmp_path_factory.mktemp("ruled") / "copy"
+    shutil.copytree(given[0], folder)
+    config = copy.deepcopy(given[1])
+    del config["models"][H]["keep"]
+    (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    pool.submit(run, folder, "--touch", "--cores", "1", "--configfile", "ruled.yaml").result()
+    return folder, config
+
+
+@pytest.fixture(scope="module")
+def printed(given, ruled, pool, tmp_path_factory):
+    """What Snakemake prints after each edit, in the making: each in a folder of its own."""
+    prints = {}
+
+    def submit(rows, folder, config, copy_file, *options):
+        for edit, (change, _) in rows.items():
+            edited = tmp_path_factory.mktemp("edited") / "copy"
+            shutil.copytree(folder, edited, copy_function=copy_file)
+            edited_config = copy.deepcopy(config)
+            change(edited, edited_config)
+            text = f"# {edit}\n{yaml.safe_dump(edited_config, sort_keys=False)}"
+            (edited / "edited.yaml").write_text(text)
+            prints[edit] = pool.submit(run, edited, *options, "--configfile", "edited.yaml")
+
+    submit(PLANNED, *given, os.link, "--dry-run")  # no file of it is written to
+    submit(RUN, *ruled, shutil.copy2, "--cores", "2")
+    return prints
+
+
+@pytest.mark.parametrize("edit", [*PLANNED, *RUN])
+def test_an_edit_runs_these_jobs_and_no_others(printed, edit):
+    assert set(read_jobs(printed[edit].result())) == expand((PLANNED | RUN)[edit][1])
+
+
+def test_the_table_of_the_map_is_these_rows(root):
+    """Each edit is there and names the rules that run, if only by the phrase that stands for them."""
+    text = (root / "workflow/README.md").read_text().partition("## Edit X, Y runs again\n")[2]
+    introduction, _, rows = text.partition("|---|---|\n")
+    items = re.findall(r"^- \*(.*?)\* are (.*?)[;.]\n", introduction, re.MULTILINE | re.DOTALL)
+    phrases = {phrase: re.findall(r"`(\S+)`", names) for phrase, names in items}
+    rule = re.compile(r"^ *(?:rule|checkpoint) (\w+):", re.MULTILINE)
+    names = {
+        name for file in (root / "workflow/rules").glob("*.smk") for name in rule.findall(file.read_text())
+    }
+    table = dict(re.findall(r"^\| (.+) \| (.+) \|$", rows.partition("\n\n")[0], re.MULTILINE))
+    matrix = PLANNED | RUN
+    assert set(table) == set(matrix)
+    for edit, (_, jobs) in matrix.items():
+        rules = {job.partition(":")[0] for job in expand(jobs)}
+        short = {rule for rule in rules if any(fnmatch(rule, name) for name in phrases["tables and figures"])}
+        told = set(re.findall(r"`(\w+)`", table[edit])) & names
+        if "the model's jobs" in table[edit]:
+            told |= set(phrases["the model's jobs"])
+        assert told == rules - short, edit
+        assert ("tables and figures" in table[edit]) == bool(short), edit
+        assert (table[edit] == "nothing") == (not rules), edit
