@@ -307,4 +307,6 @@ def print_outcome():
     summary = Path(config["pathvars"]["results"], "summary.md")
     if summary.exists():
         print(summary.read_text().partition("## Figures")[0])
-        print(f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/")
+        print(
+            f"All of it: {summary}   Figures: {summary.parent}/figures/   Models: {summary.parent}/exported/"
+        )

@@ -116,8 +116,8 @@ def validator() -> Validator:
 def fill(value: Any, schema: Mapping[str, Any]) -> None:
     """Put the defaults of `schema` into mappings at every level, in place.
 
-    Their keys get the order of the schema, so that another order in the file changes no job's settings. Where the
-    user names the keys (models), the order is the user's.
+    Their keys get the order of the schema, so that another order in the file changes no job's settings. Where
+    the user names the keys (models), the order is the user's.
     """
     if not isinstance(value, dict):
         return

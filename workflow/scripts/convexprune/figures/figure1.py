@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -113,7 +114,7 @@ def _marks() -> list[Line2D | Patch]:
     ]
 
 
-def _in_columns(*columns: list) -> list:
+def _in_columns(*columns: list[Any]) -> list[Any]:
     """Legend handles in the order that shows each of `columns` as a column: short ones are filled up."""
     height = max(map(len, columns))
     blank = Line2D([], [], linestyle="none", label=" ")

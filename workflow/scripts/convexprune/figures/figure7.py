@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from convexprune.figures import style
 
-KINDS = {  # kind -> its name in the legend and how its lines look
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {  # kind -> its name in the legend and how its lines look
     "sweep": ("sweep", {"linewidth": 0.6}),
     "pruned": ("kept by the plan", {"linewidth": 1.2, "linestyle": (0, (3, 1))}),
     "full": ("full model", {"linewidth": 1.2}),

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -110,7 +111,7 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_view(ax: Axes, view: pd.DataFrame, looks: Mapping[str, Mapping]) -> None:
+def _draw_view(ax: Axes, view: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]]) -> None:
     """Draw the items of one model, dataset and layer; those of classes with a look on top, in turn."""
     others = view[~view["coloured"]]
     ax.plot(others["x"], others["y"], linestyle="none", rasterized=True, **OTHERS)
