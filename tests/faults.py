@@ -39,7 +39,7 @@ TIMED = re.compile(
     r"time|seconds|inference|latency|disturbed|other_load|^(full|pruned|ratio)_(mean|median|stderr)"
 )
 SHOWN = re.compile(
-    r"logs/|benchmarks/|table1\.(md|tex|html)$|choices\.(md|html)$|summary\.(md|html)$|figure3\.(pdf|png)$"
+    r"logs/|benchmarks/|table1\.(md|tex|html)$|choices\.(md|html)$|summary\.(md|html)$|figure[36]\.(pdf|png)$"
     r"|exported/.*README\.md$"
 )
 
@@ -66,9 +66,16 @@ def prepare(folder: Path) -> None:
 
 def start(folder: Path, *command: str) -> subprocess.Popen:
     """Start a command in a session of its own; what it prints is added to `run.log`."""
+    library = folder / "workflow/scripts"  # the copy's, not the one that is installed
     with open(folder / "run.log", "a") as log:
         return subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(library)},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
 
@@ -202,6 +209,8 @@ def read(path: Path) -> Any:
         return flatten(json.loads(path.read_text()))
     if path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str, na_filter=False)
+        if "cost" in table:  # a row each (Figure 6)
+            table = table[table["cost"] != "latency"]
         return table.loc[:, [not TIMED.search(column) for column in table.columns]].to_csv()
     return path.read_bytes()
 

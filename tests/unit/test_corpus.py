@@ -538,7 +538,7 @@ def test_every_bad_row_is_named_in_one_error(tmp_path):
         ("path,word,speaker\n", "has no rows"),
         (
             "path,label\na.wav,yes\n",
-            "has no column word; required, separated by commas: path, word; it has path, label",
+            "has no column word; required: path, word; it has path, label",
         ),
         ("path,word,speaker\na.wav,yes,a\nb.wav,yes,a,test\n", "is not a CSV file"),
     ],

@@ -18,12 +18,12 @@ from convexprune import (
     exporting,
     extraction,
     features,
-    figures,
     provenance,
     sources,
     synthesis,
 )
 from convexprune.answers import ANSWERS, Answers
+from convexprune.figures import style
 from disk import mounted
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 from matplotlib.figure import Figure
@@ -85,7 +85,7 @@ def write_figure(folder, tones):
     figure = Figure()
     figure.text(0.5, 0.5, "text")
     outputs = {kind: folder / f"figure.{kind}" for kind in ("csv", "pdf", "png")}
-    figures.save(figure, TABLE, SimpleNamespace(**outputs))
+    style.save(figure, TABLE, SimpleNamespace(**outputs))
 
 
 def write_archives(folder, tones):

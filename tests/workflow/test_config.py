@@ -348,10 +348,10 @@ TABLES = {
     "missing": (None, 'corpus.table.csv: "mine.csv"; no such file'),
     "empty": ("", 'corpus.table.csv: "mine.csv"; is not a CSV file'),
     "not in UTF-8": (b"path,word\ncaf\xe9.wav,yes\n", "is not a CSV file in UTF-8"),
-    "from a spreadsheet": ("\ufeffpath;word\na.wav;yes\n", "separated by commas: path, word; it has path;w"),
+    "from a spreadsheet": ("\ufeffpath;word\na.wav;yes\n", "required: path, word; it has path;word"),
     "a comma too many": ("path,word\na.wav,yes\nb.wav,no,x\n", "is not a CSV file in UTF-8 (Error"),
     "without rows": ("path,word,speaker\n", "has no rows"),
-    "without a column": ("path,label\na.wav,yes\n", "has no column word; required, separated by commas"),
+    "without a column": ("path,label\na.wav,yes\n", "no column word; required: path, word; it has path"),
     "a row twice": (
         "path,word\na.wav,yes\nb.wav,no\n./a.wav,yes\nb.wav,no\n",
         "row 3 (./a.wav): the path stands in an earlier row too; bad rows in all: 2",
@@ -514,6 +514,18 @@ def test_a_file_that_is_no_config_is_named(tmp_path, name):
 def test_merged_mappings_and_aliases_are_no_repeats(tmp_path):
     (tmp_path / "mine.yaml").write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: [*a, *a]\n")
     assert configuration.read_yaml(tmp_path / "mine.yaml")["b"] == {"x": 2}
+
+
+def test_what_a_pattern_allows_is_described():
+    def parts(schema):
+        yield schema
+        for value in schema.values():
+            if isinstance(value, dict):
+                yield from parts(value)
+
+    patterns = [part for part in parts(configuration.validator().schema) if "pattern" in part]
+    assert len(patterns) > 5
+    assert all("description" in part for part in patterns)
 
 
 def test_defaults_are_those_of_the_schema(paper):

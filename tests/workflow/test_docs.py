@@ -30,7 +30,9 @@ RUN_BY = {
     "make docs": ".ci/run",
     "make lint": ".ci/run",
     "make test": ".ci/run",
+    "make test-cluster": ".ci/run",
     "make test-docs": ".ci/run",
+    "make test-faults KILLS=3": ".ci/run",
 }
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
@@ -42,10 +44,12 @@ NOT_RUN = {
     "cp results/demo/figures/figure1.png docs/figure1.png": "needs the demo",
     "git clone … && cd convexprune": "the network",
     "make format": "rewrites the sources; make lint has the same tools check them",
+    "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
     "make lock": "the newest packages of an index",
+    "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
     "make summary RESULTS=results/paper": "make summary, whose default that is",
-    "make test-cluster": "a Slurm, as root",
+    "make test-faults": "minutes; .ci/run has it with fewer kills",
     "pip install snakemake-executor-plugin-kubernetes": "the network",
     "pre-commit install": "the hooks of this clone; they run make lint",
     "python benchmarks/convexity.py": "40 minutes",

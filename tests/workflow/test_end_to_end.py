@@ -3,15 +3,15 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import browser
 import h5py
 import onnxruntime
 import pandas as pd
 import pytest
-from convexprune import corpus, needs
+from convexprune import benchmarks, corpus, needs
+from plans import expand, read_jobs
+from test_reruns import RULED
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -251,17 +251,25 @@ def test_every_rule_logs_what_its_results_come_from(finished):
 
 
 def test_the_summary_has_the_time_and_memory_of_every_heavy_rule(finished):
-    command = [sys.executable, "-m", "convexprune", "summary", RESULTS]
-    path = {"PYTHONPATH": "workflow/scripts"}
-    result = subprocess.run(
-        command, cwd=finished.directory, env=path, capture_output=True, text=True, check=True
-    )
-    _, *rows, total = (line.split() for line in result.stdout.splitlines())
-    assert {rule for rule, *_ in rows} == set(needs.MEMORY) - {"import_model", "ingest_table"}
-    assert all(0 < float(number) < 4000 for number in (total[2], total[-1]))  # minutes, MB
+    jobs = benchmarks.read_benchmarks(finished.directory / RESULTS / "benchmarks")
+    table = benchmarks.summarise(jobs).set_index("rule")
+    assert set(table.index) - {"all"} == set(needs.MEMORY) - {"import_model", "ingest_table"}
+    assert table.loc["all", "minutes"] > 0
+    assert 100 < table.loc["all", "peak_mb"] < 4000
 
 
 def test_run_again_has_nothing_to_do(finished):
     result = finished.run("--cores", "2", "--configfile", "small.yaml")
     assert result.returncode == 0
     assert "Nothing to be done" in result.stderr + result.stdout
+
+
+def test_a_plan_that_picks_the_same_layers_trains_nothing(finished):
+    """A row of test_reruns with nothing that stands in."""
+    before = read(finished, "plan.csv")
+    config = (finished.directory / "small.yaml").read_text() + "plan: {tolerance: 0.050001}\n"
+    (finished.directory / "changed.yaml").write_text(config)
+    result = finished.run("--cores", "2", "--configfile", "changed.yaml")
+    assert result.returncode == 0, result.stderr[-5000:]
+    assert set(read_jobs(result.stdout + result.stderr)) == expand(RULED)
+    assert read(finished, "plan.csv").layers.equals(before.layers)

@@ -305,8 +305,8 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         "",
     ),
-    "a result deleted with files that it is made of, such as `figure1.pdf`, `convexity.csv`, one file of scores "
-    "and one of embeddings": (
+    "a result deleted with files that it is made of, such as `figure1.pdf`, `convexity.csv`, one file of "
+    "scores and one of embeddings": (
         deleted(
             f"{RESULTS}/embeddings/{H}/words/phonemes.h5",
             f"{RESULTS}/convexity/{H}/words/phonemes.csv",

@@ -76,7 +76,7 @@ else:
 
     rule ingest_archives:
         input:
-            code=library("ingestion", "archives", "corpus"),
+            code=library("ingestion", "recordings", "archives", "corpus"),
             train=get_archive("speech_commands_v0.02"),
             test=get_archive("speech_commands_test_set_v0.02"),
         output:

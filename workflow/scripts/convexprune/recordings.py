@@ -25,8 +25,8 @@ def read_user_table(csv_path: Path, required: Sequence[str] = COLUMNS[:2]) -> pd
     table.columns = table.columns.str.strip()
     if missing := [name for name in required if name not in table]:
         raise ValueError(
-            f"{csv_path} has no column {', '.join(missing)}; required, separated by commas: "
-            f"{', '.join(required)}; it has {', '.join(table.columns)}"
+            f"{csv_path} has no column {', '.join(missing)}; required: {', '.join(required)}; it has "
+            f"{', '.join(table.columns)}. The first line must name the columns, with commas between them"
         )
     if table.empty:
         raise ValueError(f"{csv_path} has no rows")

@@ -21,9 +21,8 @@ COSTS = {  # cost -> its axis; what its column is multiplied by
     "bytes": ("size on disk (MB)", 1e-6),
     "multiply_adds": ("multiply-adds for 1 s (G)", 1e-9),
 }
-KINDS: dict[
-    str, tuple[str, dict[str, Any]]
-] = {  # kind -> its name in the legend and how its points look, in the colour and form of the model
+# Kind -> its name in the legend, and how its points look, in the colour and form of the model.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "full": ("full model", {"markersize": 4.5, "markerfacecolor": "white"}),
     "pruned": ("kept by the plan", {"markersize": 4.5, "markeredgecolor": "black"}),
     "sweep": ("sweep", {"markersize": 2.5}),

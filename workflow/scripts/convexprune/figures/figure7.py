@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from convexprune.figures import style
 
-KINDS: dict[str, tuple[str, dict[str, Any]]] = {  # kind -> its name in the legend and how its lines look
+# Kind -> its name in the legend, and how its lines look.
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "sweep": ("sweep", {"linewidth": 0.6}),
     "pruned": ("kept by the plan", {"linewidth": 1.2, "linestyle": (0, (3, 1))}),
     "full": ("full model", {"linewidth": 1.2}),
