@@ -32,6 +32,7 @@ rule all:
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
         summary=multiext("<results>/summary", ".md", ".html"),
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
+        intermediates=get_intermediates,
 
 
 # Before any job starts, but not in a dry run, which shows the whole plan.

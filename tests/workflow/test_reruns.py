@@ -121,12 +121,8 @@ def rewritten(*names: str):
     return change
 
 
-def deleted(*names: str):
-    def change(folder, config):
-        for name in names:
-            (folder / name).unlink()
-
-    return change
+def deleted(name: str):
+    return lambda folder, config: (folder / name).unlink()
 
 
 def moved_archive(folder, config):
@@ -303,18 +299,9 @@ PLANNED = {
     ),
     "a file between deleted, such as an embeddings file": (
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
-        "",
-    ),
-    "a result deleted with files that it is made of, such as `figure1.pdf`, `convexity.csv`, one file of "
-    "scores and one of embeddings": (
-        deleted(
-            f"{RESULTS}/embeddings/{H}/words/phonemes.h5",
-            f"{RESULTS}/convexity/{H}/words/phonemes.csv",
-            f"{RESULTS}/convexity.csv",
-            f"{RESULTS}/figures/figure1.pdf",
-        ),
         scored(f"{H}/words/phonemes"),
     ),
+    "stored features deleted": (deleted(f"{RESULTS}/features/{H}/words.h5"), ""),
     "a file between truncated or edited, such as an embeddings file": (
         content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
         f"score_convexity:{H}/words/phonemes {CONVEXITY}",
@@ -390,7 +377,7 @@ def ruled(given, pool, tmp_path_factory):
         (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording")
     (folder / "words.csv").write_text("\n".join(table))
     (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    pool.submit(run, folder, "--touch", "--cores", "1", "--configfile", "ruled.yaml").result()
+    pool.submit(run, folder, "--touch", "--forceall", "--cores", "1", "--configfile", "ruled.yaml").result()
     return folder, config
 
 

@@ -1,7 +1,6 @@
 # Phonemes: forced alignment of the words of one split, in shards -> segments -> the phonemes dataset.
 
 PHONEMES = config["datasets"].get("phonemes", {})
-SHARDS = PHONEMES.get("shards", 1)
 SHARD = "<results>/alignment/shards/{shard}-of-{shards}"
 
 
@@ -39,8 +38,8 @@ rule align_shard:
 rule merge_alignments:
     input:
         code=library("alignment", "answers", "corpus", "maus", "retries"),
-        phones=expand(f"{SHARD}.phones.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
-        failures=expand(f"{SHARD}.failures.csv", shard=range(1, SHARDS + 1), shards=SHARDS),
+        phones=get_shards("phones"),
+        failures=get_shards("failures"),
         table="<results>/corpus/corpus.csv",
     output:
         phones="<results>/alignment/phones.csv",

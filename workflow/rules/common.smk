@@ -141,6 +141,15 @@ def get_timed_layers(model, task):
     return sorted({get_layers(model, task), *swept})
 
 
+def get_timings(wildcards):
+    return [
+        f"<results>/timing/{model}/{task}/{layers}.json"
+        for model in MODELS
+        for task in TASKS
+        for layers in get_timed_layers(model, task)
+    ]
+
+
 def get_predictions(size):
     """Test predictions of every full or pruned model and seed."""
     return [
@@ -197,6 +206,17 @@ def check_terms_of_maus():
             "use (workflow/README.md), then set maus.accept_terms: true and maus.contact: your e-mail address; "
             "or take aligner: pocketsphinx, which works offline"
         )
+
+
+def get_shards(kind):
+    """Phones or failures of each shard of the recordings to align."""
+    shards = config["datasets"]["phonemes"]["shards"] if "phonemes" in DATASETS else 0
+    return expand(
+        "<results>/alignment/shards/{shard}-of-{shards}.{kind}.csv",
+        shard=range(1, shards + 1),
+        shards=shards,
+        kind=kind,
+    )
 
 
 def get_alignment_settings():
@@ -291,6 +311,35 @@ def get_pruned(wildcards):
 def get_full_weights(wildcards):
     layers = MODELS[wildcards.model]["layers"]
     return f"<results>/finetuned/{{model}}/{{task}}/{layers}/{SEEDS[0]}/model.safetensors"
+
+
+def get_intermediates(wildcards):
+    """What the results are made of, each a target of its own.
+
+    Snakemake deletes what a job that fails or is killed was to make again. Where results of before an edit are there
+    further on, it would not miss that, and call them up to date. Stored features and downloads are no targets, so
+    that they may be deleted: what they are made of is an input of what reads them too.
+    """
+    scores = get_scores(wildcards)
+    runs = ["/".join(map(str, run)) for run in get_runs()]
+    archives = (
+        ["speech_commands_v0.02", "speech_commands_test_set_v0.02"] if "synthetic" in config["corpus"] else []
+    )
+    return [
+        *map(get_archive, archives),
+        "<results>/corpus/corpus.h5",
+        *get_shards("phones"),
+        *get_summarised().values(),
+        *expand("<results>/models/{model}/provenance.json", model=MODELS),
+        *(f"{path.removesuffix('.csv').replace('/convexity/', '/embeddings/')}.h5" for path in scores),
+        *scores,
+        *expand("<results>/finetuned/{run}/metrics.json", run=runs),
+        *get_timings(wildcards),
+        *get_probes(wildcards),
+        *expand(
+            "<results>/{table}.csv", table=["convexity", "costs", "finetuning", "significance", "timing"]
+        ),
+    ]
 
 
 def print_failures(logs):

@@ -129,12 +129,7 @@ rule time_inference:
 rule merge_timing:
     input:
         code=library("metrics"),
-        metrics=lambda wildcards: [
-            f"<results>/timing/{model}/{task}/{layers}.json"
-            for model in MODELS
-            for task in TASKS
-            for layers in get_timed_layers(model, task)
-        ],
+        metrics=get_timings,
     output:
         table="<results>/timing.csv",
     log:
