@@ -46,7 +46,7 @@ def test_what_contributing_names_exists(root):
     text = (root / "CONTRIBUTING.md").read_text()
     targets = set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"make ([\w-]+)", text)) <= targets
-    for path in re.findall(r"\]\((?!http)([^)]+)\)", text) + re.findall(
+    for path in re.findall(r"\]\((?!http)([^)#]+)", text) + re.findall(
         r"`((?:tests|workflow|docs)/[\w./]+)`", text
     ):
         assert (root / path).exists(), path

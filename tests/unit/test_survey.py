@@ -216,7 +216,9 @@ def test_formats_that_are_not_read_are_named(recordings, tmp_path):
 )
 def test_a_csv_of_another_layout_is_refused_in_words(tmp_path, text, read_as):
     (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(ValueError, match=f"required, separated by commas: path, word; it has {read_as}"):
+    with pytest.raises(
+        ValueError, match=f"it has {read_as}. The first line must name the columns, with commas"
+    ):
         survey(tmp_path / "list.csv")
 
 
