@@ -44,7 +44,7 @@ def run(directory: Path, *arguments: str) -> str:
         try:
             cli.main(list(arguments))
         except SystemExit as end:
-            assert not end.code, printed.getvalue()
+            assert not end.code, f"{printed.getvalue()}\n{end.code}"
     return printed.getvalue()
 
 

@@ -7,6 +7,7 @@ just writes its outputs.
 """
 
 import copy
+import itertools
 import multiprocessing
 import os
 import re
@@ -157,8 +158,8 @@ CONVEXITY = """merge_convexity study_choices correlate_convexity draw_figure{1,2
     show_{convexity,choices,correlations,convergence}"""
 PLAN = """plan_layers make_table1 study_choices draw_figure{1,3,5,6,7,8} write_summary
     show_{plan,table1,choices}"""
-TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4,6,7} write_summary
-    show_{table1,choices,correlations,convergence}"""
+TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4,6,7}
+    write_summary show_{table1,choices,correlations,convergence}"""
 TIMING = "merge_timing make_table1 draw_figure6 write_summary show_{table1,timing}"
 COSTS = "count_costs make_table1 study_choices draw_figure{3,6} write_summary show_{table1,choices,costs}"
 STUDIES = """study_choices correlate_convexity draw_figure{3,4} write_summary
@@ -210,7 +211,7 @@ PLANNED = {
         f"download_model:{H} {model_jobs(H)} {SWEPT}",
     ),
     "the files of a `path` model": (
-        appended("encoder/config.json"),
+        appended("encoder/model.safetensors"),
         f"import_model:{W} {model_jobs(W)}",
     ),
     "a full learning rate": (
@@ -304,12 +305,13 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         "",
     ),
-    "a file between deleted with all that was made of it, such as an embeddings file, its scores and "
-    "`convexity.csv`": (
+    "a result deleted with files that it is made of, such as `figure1.pdf`, `convexity.csv`, one file of "
+    "scores and one of embeddings": (
         deleted(
             f"{RESULTS}/embeddings/{H}/words/phonemes.h5",
             f"{RESULTS}/convexity/{H}/words/phonemes.csv",
             f"{RESULTS}/convexity.csv",
+            f"{RESULTS}/figures/figure1.pdf",
         ),
         scored(f"{H}/words/phonemes"),
     ),
@@ -322,7 +324,7 @@ PLANNED = {
 # Some that do not read the plan, but tables whose inputs are not known before it: Snakemake runs them again.
 RULED = f"{PLAN} {STUDIES} draw_figure2 show_timing"
 RUN = {
-    "a recording that a table names": (appended("a.wav"), ""),
+    "a recording that a table names": (appended("yes-ann-0.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
     "`plan.tolerance`, if the plan then picks other layers": (
         key("plan/tolerance", 0.5),
@@ -342,8 +344,9 @@ def pool():
     """Processes for `run`. Snakemake is imported once, and each process is a fork of the one that did."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["snakemake.cli", "pandas"])
-    with ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1) as pool:
-        yield pool
+    pool = ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1)
+    yield pool
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +359,7 @@ def given(workflow, pool):
     encoder = [f"encoder/{name}" for name in ("config.json", "preprocessor_config.json", "model.safetensors")]
     for name in (ARCHIVE, DOWNLOADED, *encoder):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
+        (folder / name).write_text("{}")
     provenance.write_sum(folder / DOWNLOADED, "0" * 64)
     provenance.write_source(folder / DOWNLOADED, URL)
     options = ("--configfile", workflow.write_config("given.yaml", config))
@@ -381,9 +384,11 @@ def ruled(given, pool, tmp_path_factory):
     config = copy.deepcopy(given[1])
     del config["models"][H]["keep"]
     config["corpus"] = {"table": {"csv": "words.csv"}}
-    (folder / "words.csv").write_text("path,word,speaker\na.wav,yes,ann\nb.wav,no,bob\n")
-    for name in ("a.wav", "b.wav"):
-        (folder / name).write_text(name)
+    table = ["path,word,speaker"]
+    for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(3)):
+        table.append(f"{word}-{speaker}-{take}.wav,{word},{speaker}")
+        (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording")
+    (folder / "words.csv").write_text("\n".join(table))
     (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     pool.submit(run, folder, "--touch", "--cores", "1", "--configfile", "ruled.yaml").result()
     return folder, config
