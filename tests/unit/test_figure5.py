@@ -93,6 +93,7 @@ def test_figure5_keeps_everything_apart(layers, counts):
     _, figure = drawn(layers, counts)
     assert figure.get_figwidth() <= 8.5 and figure.get_figheight() <= 9.5
     assert_nothing_is_covered_or_clipped(figure)
+    assert all(tick == round(tick) for ax in figure.axes[:-1] for tick in ax.get_xticks())
 
 
 def test_the_adapter_keeps_labels_as_they_are(tmp_path):

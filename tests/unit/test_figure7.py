@@ -80,6 +80,14 @@ def test_figure7_keeps_everything_apart(layers, tasks):
         assert not any(one.overlaps(other) for one, other in pairwise(boxes))
 
 
+def test_a_loss_that_hardly_falls_has_plain_ticks():
+    logs = logs_of({"a": 2}, ("words",)).assign(loss=1.38 + 0.01 * np.arange(60) / 60)
+    figure = figure7.draw(figure7.tabulate(logs, plan_of({"a": 2}, ("words",))), ["a"])
+    figure.draw_without_rendering()
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(texts) >= 2 and [float(text) for text in texts] == pytest.approx(figure.axes[0].get_yticks())
+
+
 def test_the_adapter_knows_a_run_by_its_folder(tmp_path):
     logs = []
     for layers, log in logs_of({"a": 2}, ("words",)).groupby("layers"):

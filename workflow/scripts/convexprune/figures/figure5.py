@@ -67,7 +67,7 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
                 axes[0].set_ylabel(f"{n} {dataset}")
         for model, ax in zip(models, grid[0], strict=True):
             ax.set_title(style.wrap(model, panel - 0.12), loc="left", pad=8)
-            ax.xaxis.set_major_locator(MaxNLocator(max(2, int(panel / 0.25)), steps=[1, 2, 3, 4, 6, 8, 10]))
+            ax.xaxis.set_major_locator(MaxNLocator(max(2, int(panel / 0.25)), integer=True))
         figure.align_ylabels(grid[:, 0])
         figure.colorbar(image, ax=grid, label="convexity of the class (%)", aspect=40, pad=0.01)
         figure.supxlabel(f"{style.LAYERS}\n▼ kept by the plan", size=7.5)

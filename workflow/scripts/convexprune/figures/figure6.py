@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from convexprune.figures import style
 
@@ -92,7 +89,7 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
             axes[0].set_ylabel(f"test accuracy, {task} (%)")
         for cost, ax in zip(COSTS, grid[-1], strict=True):
             ax.set_xlabel(COSTS[cost][0])
-            _set_ticks(ax, data["value"][data["cost"] == cost])
+            style.set_logarithmic(ax, "x", data["value"][data["cost"] == cost])
         handles = [
             *style.model_handles(looks),
             *(
@@ -122,21 +119,3 @@ def _draw_model(ax: Axes, points: pd.DataFrame, look: dict[str, str]) -> None:
     for kind, (_, form) in KINDS.items():
         of_kind = points[points["kind"] == kind]
         ax.plot(of_kind["value"], of_kind["accuracy"], linestyle="none", **look | form)
-
-
-def _set_ticks(ax: Axes, values: pd.Series) -> None:
-    """A logarithmic axis for `values`, with some room at its ends, and ticks at round numbers."""
-    ax.set_xscale("log")
-    low, high = np.log10([values.min(), values.max()])
-    margin = 0.08 * (high - low) + 0.02
-    ends = 10 ** (low - margin), 10 ** (high + margin)
-    if ends[1] < 6 * ends[0]:
-        ticks = MaxNLocator(4).tick_values(*ends)
-    else:
-        steps = (1, 2, 5) if ends[1] < 200 * ends[0] else (1,)
-        powers = range(math.floor(low) - 1, math.ceil(high) + 1)
-        ticks = np.array([step * 10.0**power for power in powers for step in steps])
-    ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
-    ax.set_xlim(*ends)
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()

@@ -64,7 +64,7 @@ def draw(data: pd.DataFrame, models: Sequence[str]) -> Figure:
                 _draw_runs(ax, runs, quantity)
             axes[0].set_ylabel(f"{task}\n{QUANTITIES[quantity]}")
             if quantity == "loss":
-                axes[0].set_yscale("log")
+                style.set_logarithmic(axes[0], "y", data["loss"][data["task"] == task])
             else:
                 style.stretch_accuracy(axes[0])
         figure.align_ylabels(grid[:, 0])

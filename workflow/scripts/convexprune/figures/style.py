@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from convexprune import provenance
 
@@ -145,6 +147,23 @@ def stretch_accuracy(ax: Axes) -> None:
             if tick <= high and (gap > room).all():
                 ticks.append(round(tick, 1))
     ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+
+
+def set_logarithmic(ax: Axes, direction: str, values: pd.Series) -> None:
+    """Make the axis `x` or `y` logarithmic, with some room beyond `values` and ticks at round numbers."""
+    low, high = np.log10([values[values > 0].min(), values.max()])
+    margin = 0.08 * (high - low) + 0.02
+    ends = 10 ** (low - margin), 10 ** (high + margin)
+    if ends[1] < 6 * ends[0]:
+        ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(*ends)
+    else:
+        steps = (1, 2, 5) if ends[1] < 200 * ends[0] else (1,)
+        powers = range(math.floor(low) - 1, math.ceil(high) + 1)
+        ticks = np.array([step * 10.0**power for power in powers for step in steps])
+    ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
+    ax.set(**{f"{direction}scale": "log", f"{direction}lim": ends})
+    ax.set(**{f"{direction}ticks": ticks, f"{direction}ticklabels": [f"{tick:.4g}" for tick in ticks]})
+    ax.minorticks_off()
 
 
 def label_points(ax: Axes, labels: Sequence[tuple[float, float, str, Any]]) -> None:
