@@ -59,6 +59,7 @@ timing: {{runs: 5, warmup: 1}}
 STAND_IN = """
 from pathlib import Path
 
+assert not Path("broken").exists()
 for path in snakemake.output:
     Path(path).write_text(path)
 """
@@ -404,6 +405,22 @@ def printed(given, ruled, pool, tmp_path_factory):
 @pytest.mark.parametrize("edit", [*PLANNED, *RUN])
 def test_an_edit_runs_these_jobs_and_no_others(printed, edit):
     assert set(read_jobs(printed[edit].result())) == expand((PLANNED | RUN)[edit][1])
+
+
+def test_what_failed_after_an_edit_is_not_forgotten(given, pool, tmp_path):
+    """Snakemake deletes what a failed job was to make. Results of before the edit must not hide that."""
+    folder = shutil.copytree(given[0], tmp_path / "copy")
+    config = copy.deepcopy(given[1])
+    key("datasets/speakers/min_files", 5)(folder, config)
+    (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    options = ("--configfile", "edited.yaml")
+    planned = read_jobs(pool.submit(run, folder, "--dry-run", *options).result())
+    (folder / "broken").touch()
+    with pytest.raises(AssertionError, match="Error in rule build_speakers"):
+        pool.submit(run, folder, "--cores", "2", *options).result()
+    (folder / "broken").unlink()
+    again = read_jobs(pool.submit(run, folder, "--dry-run", *options).result())
+    assert set(again) == set(planned)
 
 
 def test_the_table_of_the_map_is_these_rows(root):
