@@ -9,8 +9,9 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
+RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end reruns service table_corpus)
 
-.PHONY: install demo report resume estimate summary test test-docs test-faults test-cluster lint docs format lock clean
+.PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-cluster lint docs format lock clean
 
 install: .venv/installed
 
@@ -50,9 +51,14 @@ estimate: .venv/installed
 summary: .venv/installed
 	@$(BIN)/python -m convexprune summary $(RESULTS)
 
+# All that takes no run of the whole workflow.
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/cluster --ignore tests/workflow/test_docs.py \
-		--ignore tests/workflow/test_faults.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/workflow \
+		$(RUNS:%=--ignore %) --ignore tests/workflow/test_docs.py --ignore tests/workflow/test_faults.py
+
+# Runs of small configs from end to end, and the matrix of what each edit runs again.
+test-runs: .venv/installed
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(RUNS)
 
 # The commands of the documentation, as they are written.
 test-docs: .venv/installed

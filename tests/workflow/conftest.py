@@ -23,7 +23,7 @@ class Workflow:
         (self.directory / name).write_text(yaml.safe_dump(config, sort_keys=False))
         return name
 
-    def run(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, timeout: float = 1800) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.directory,

@@ -32,6 +32,7 @@ RUN_BY = {
     "make test": ".ci/run",
     "make test-cluster": ".ci/run",
     "make test-docs": ".ci/run",
+    "make test-runs": ".ci/run",
     "make test-faults KILLS=3": ".ci/run",
 }
 # And those that nothing runs as they stand, and why:
