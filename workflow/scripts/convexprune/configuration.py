@@ -142,7 +142,8 @@ def resolve(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 def show(value: Any) -> str:
     """A value in one short line, as JSON writes it."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 70 else f"{text[:67]}..."  # a SHA-256 is told whole
+    most = 300 if isinstance(value, str) else 70  # paths are told whole
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def line(path: Iterable[Any], value: Any, allowed: str) -> str:

@@ -201,6 +201,6 @@ def save(figure: Figure, data: pd.DataFrame, outputs: Any) -> None:
             (outputs.pdf, "pdf", {"CreationDate": None}),
             (outputs.png, "png", None),
         ):
-            with provenance.atomic(path) as temporary:
-                figure.savefig(temporary, format=kind, dpi=200, metadata=metadata)
+            with provenance.atomic(path) as temporary, open(temporary, "wb") as file:
+                figure.savefig(file, format=kind, dpi=200, metadata=metadata)
     provenance.write_csv(outputs.csv, data)
