@@ -92,7 +92,7 @@ def minutes(job: Job, config: Mapping[str, Any]) -> float:
         # 10,000 points of 768 dimensions took 25 s a layer on one thread.
         work = (job.layers + 1) * clips / CLIPS
     elif job.rule == "draw_figure8":
-        # A view of 2,000 points took 10 s on one thread.
+        # Three views of each model and dataset, of at most 2,000 points: a guess of 10 s each on one thread.
         work = 3 * len(config["models"]) * len(config["tasks"]) / 6 / threads
     elif job.rule == "align_shard":
         work = 20 / config["datasets"]["phonemes"]["shards"]
