@@ -11,7 +11,7 @@ DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end reruns service table_corpus)
 
-.PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-cluster lint docs format lock clean
+.PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-kills test-cluster lint docs format lock clean
 
 install: .venv/installed
 
@@ -64,9 +64,12 @@ test-runs: .venv/installed
 test-docs: .venv/installed
 	$(BIN)/python -m pytest tests/workflow/test_docs.py
 
-# Interrupted runs; then kills at random moments, each followed by `make resume`, and undisturbed runs compared.
+# Runs that are interrupted.
 test-faults: .venv/installed
 	$(BIN)/python -m pytest tests/workflow/test_faults.py
+
+# Kills at random moments, each followed by `make resume`, and undisturbed runs compared. By hand: it takes long.
+test-kills: .venv/installed
 	$(BIN)/python tests/faults.py --kills $(KILLS)
 
 # A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.

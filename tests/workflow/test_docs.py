@@ -33,7 +33,7 @@ RUN_BY = {
     "make test-cluster": ".ci/run",
     "make test-docs": ".ci/run",
     "make test-runs": ".ci/run",
-    "make test-faults KILLS=3": ".ci/run",
+    "make test-faults": ".ci/run",
 }
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
@@ -51,7 +51,7 @@ NOT_RUN = {
     "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
     "make summary RESULTS=results/paper": "make summary, whose default that is",
-    "make test-faults": "minutes; .ci/run has it with fewer kills",
+    "make test-kills": "minutes of kills, by hand",
     "pip install snakemake-executor-plugin-kubernetes": "the network",
     "pre-commit install": "the hooks of this clone; they run make lint",
     "python benchmarks/convexity.py": "40 minutes",
