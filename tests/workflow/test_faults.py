@@ -30,6 +30,8 @@ def start(small, *arguments):
         start_new_session=True,
         text=True,
         stderr=subprocess.PIPE,
+        # As from a terminal too: what is started in the background, as CI may be, ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not set(processes(small.directory).values()) - {"Snakemake"}:
         assert run.poll() is None
