@@ -49,11 +49,13 @@ def program(small):
 
 def test_a_second_snakemake_in_the_folder_says_so_and_stops(small):
     first = start(small, "--", CORPUS)
-    os.kill(first.pid, signal.SIGSTOP)  # it holds its lock, however long the second takes to start
+    os.killpg(
+        first.pid, signal.SIGSTOP
+    )  # it holds its lock, and its job is unfinished, however long the second takes
     try:
         second = small.run(*RUN, "--", CORPUS)
     finally:
-        os.kill(first.pid, signal.SIGCONT)
+        os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stderr and "--unlock" in second.stderr
     assert first.communicate(timeout=120) and first.returncode == 0

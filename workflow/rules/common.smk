@@ -245,13 +245,18 @@ def get_states(model, dataset):
     return [*untrained, "pretrained", *TASKS]
 
 
-def get_scores(wildcards):
+def get_scored():
+    """What is embedded and scored: model/state/dataset."""
     return [
-        f"<results>/convexity/{model}/{state}/{dataset}.csv"
+        f"{model}/{state}/{dataset}"
         for model in MODELS
         for dataset in DATASETS
         for state in get_states(model, dataset)
     ]
+
+
+def get_scores(wildcards):
+    return expand("<results>/convexity/{scored}.csv", scored=get_scored())
 
 
 def get_plan_scores(wildcards):
@@ -320,7 +325,6 @@ def get_intermediates(wildcards):
     further on, it would not miss that, and call them up to date. Stored features and downloads are no targets, so
     that they may be deleted: what they are made of is an input of what reads them too.
     """
-    scores = get_scores(wildcards)
     runs = ["/".join(map(str, run)) for run in get_runs()]
     archives = (
         ["speech_commands_v0.02", "speech_commands_test_set_v0.02"] if "synthetic" in config["corpus"] else []
@@ -331,8 +335,8 @@ def get_intermediates(wildcards):
         *get_shards("phones"),
         *get_summarised().values(),
         *expand("<results>/models/{model}/provenance.json", model=MODELS),
-        *(f"{path.removesuffix('.csv').replace('/convexity/', '/embeddings/')}.h5" for path in scores),
-        *scores,
+        *expand("<results>/embeddings/{scored}.h5", scored=get_scored()),
+        *get_scores(wildcards),
         *expand("<results>/finetuned/{run}/metrics.json", run=runs),
         *get_timings(wildcards),
         *get_probes(wildcards),
