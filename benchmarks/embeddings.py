@@ -17,7 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
@@ -38,16 +37,14 @@ LARGE = {
 def make_corpus(folder, n_clips):
     """A corpus of noise, and a dataset of each of its clips."""
     rng = np.random.default_rng(0)
-    with h5py.File(folder / "corpus.h5", "w") as file:
-        size = n_clips * corpus.CLIP_SAMPLES
-        samples = rng.integers(-9999, 9999, size, dtype=np.int16)
-        file.create_dataset("samples", data=samples, chunks=(corpus.CHUNK_SAMPLES,))
-        file["samples"].attrs.update(sampling_rate=16000, complete=True)
-    starts = np.arange(n_clips) * corpus.CLIP_SAMPLES
-    columns = {"start": starts, "end": starts + corpus.CLIP_SAMPLES, "label": "a", "speaker": "s"}
-    table = pd.DataFrame({"item": [f"{index}.wav" for index in range(n_clips)], **columns, "split": "test"})
-    table.to_csv(folder / "words.csv", index=False)
-    (folder / "corpus.sha256").write_text("none\n")
+    paths = [folder / f"corpus.{suffix}" for suffix in ("h5", "csv", "sha256")]
+    with corpus.write_corpus(*paths) as writer:
+        for index in range(n_clips):
+            clip = rng.integers(-9999, 9999, corpus.CLIP_SAMPLES, dtype=np.int16)
+            writer.add(f"{index}.wav", "a", "s", "test", clip)
+    table = corpus.read_table(folder / "corpus.csv").rename(columns={"path": "item", "word": "label"})
+    table = table.assign(start=table["offset"], end=table["offset"] + table["n_samples"])
+    table[corpus.ITEM_COLUMNS].to_csv(folder / "words.csv", index=False)
 
 
 @contextlib.contextmanager
