@@ -135,6 +135,14 @@ def get_runs(tasks=None):
                     yield model, task, layers, seed
 
 
+def get_run_files(name):
+    """A file of every fine-tuning run."""
+    return [
+        f"<results>/finetuned/{model}/{task}/{layers}/{seed}/{name}"
+        for model, task, layers, seed in get_runs()
+    ]
+
+
 def get_timed_layers(model, task):
     """Layers whose inference is timed against the full model's: those kept, and the sweep's."""
     swept = {*needs.swept_layers(config, model, task)} - {MODELS[model]["layers"]}
@@ -325,7 +333,6 @@ def get_intermediates(wildcards):
     further on, it would not miss that, and call them up to date. Stored features and downloads are no targets, so
     that they may be deleted: what they are made of is an input of what reads them too.
     """
-    runs = ["/".join(map(str, run)) for run in get_runs()]
     archives = (
         ["speech_commands_v0.02", "speech_commands_test_set_v0.02"] if "synthetic" in config["corpus"] else []
     )
@@ -337,7 +344,7 @@ def get_intermediates(wildcards):
         *expand("<results>/models/{model}/provenance.json", model=MODELS),
         *expand("<results>/embeddings/{scored}.h5", scored=get_scored()),
         *get_scores(wildcards),
-        *expand("<results>/finetuned/{run}/metrics.json", run=runs),
+        *get_run_files("metrics.json"),
         *get_timings(wildcards),
         *get_probes(wildcards),
         *expand(

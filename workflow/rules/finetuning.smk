@@ -81,10 +81,7 @@ rule finetune:
 rule merge_finetuning:
     input:
         code=library("metrics"),
-        metrics=lambda wildcards: [
-            f"<results>/finetuned/{model}/{task}/{layers}/{seed}/metrics.json"
-            for model, task, layers, seed in get_runs()
-        ],
+        metrics=lambda wildcards: get_run_files("metrics.json"),
     output:
         table="<results>/finetuning.csv",
     log:

@@ -326,10 +326,7 @@ rule draw_figure6:
 rule draw_figure7:
     input:
         code=library("figures/figure7", "figures/style"),
-        logs=lambda wildcards: [
-            f"<results>/finetuned/{model}/{task}/{layers}/{seed}/training_log.csv"
-            for model, task, layers, seed in get_runs()
-        ],
+        logs=lambda wildcards: get_run_files("training_log.csv"),
         plan="<results>/plan.csv",
     output:
         csv="<results>/figures/figure7.csv",
