@@ -1,26 +1,29 @@
 """Throughput of the embedding job against a bare forward pass of the same model over the same batches.
 
-    python benchmarks/embeddings.py --threads 2        # two minutes
+    python benchmarks/embeddings.py --threads 2        # six minutes
 
 The model has the architecture of wav2vec2-base (or --large) and random weights, the clips are noise. The job
 reads clips from the corpus, normalises them, runs the model, averages the frames of each of the layers and
-writes the file; the bare pass calls the model on inputs that lie ready in memory, and keeps the last state.
-Both are timed over many batches less a single one, so that loading the model does not count, and in turn,
-so that they share what else the machine does. Times are seconds of the clock and of the processor.
+writes the file; the bare pass calls the model on inputs that lie ready in memory, and keeps the last state,
+once as torch is and once with `devices.keep_memory`, as the job has it. All are timed over many batches less
+a single one, so that loading the model does not count, each in a process of its own, and in turn, so that
+they share what else the machine does. Times are seconds of the clock and of the processor, the sum of all
+repeats.
 """
 
 import argparse
-import contextlib
 import logging
+import multiprocessing
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from convexprune import corpus, encoders, extraction
+from convexprune import corpus, devices, encoders, extraction
 from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 LARGE = {
@@ -47,14 +50,6 @@ def make_corpus(folder, n_clips):
     table[corpus.ITEM_COLUMNS].to_csv(folder / "words.csv", index=False)
 
 
-@contextlib.contextmanager
-def stopwatch(times):
-    """Append (seconds of the clock, seconds of the processor) of the block to `times`."""
-    clock, processor = time.perf_counter(), time.process_time()
-    yield
-    times.append((time.perf_counter() - clock, time.process_time() - processor))
-
-
 def run_job(folder, n_clips, layers, options):
     """The job of rule `embed` over the first `n_clips` clips."""
     table = pd.read_csv(folder / "words.csv").head(n_clips)
@@ -75,46 +70,71 @@ def run_job(folder, n_clips, layers, options):
     )
 
 
+def run_bare(folder, n_clips, layers, options):
+    """A forward pass over the same clips, prepared and in memory."""
+    model, feature_extractor = encoders.load_encoder(folder / "model")
+    starts = np.arange(n_clips) * corpus.CLIP_SAMPLES
+    clips = corpus.read_clips(folder / "corpus.h5", starts, starts + corpus.CLIP_SAMPLES)
+    batches = [
+        encoders.prepare(feature_extractor, clips[first : first + options.batch_size])
+        for first in range(0, n_clips, options.batch_size)
+    ]
+    with torch.inference_mode():
+        for inputs in batches:
+            model(**inputs)
+
+
+def run_bare_keeping(*given):
+    devices.keep_memory()
+    run_bare(*given)
+
+
+def measure(run, folder, layers, options):
+    """Seconds of the clock and of the processor of all batches but one."""
+    logging.disable(logging.INFO)
+    torch.set_num_threads(options.threads)
+    times = []
+    for batches in (1, options.batches + 1):
+        clock, processor = time.perf_counter(), time.process_time()
+        run(folder, batches * options.batch_size, layers, options)
+        times.append((time.perf_counter() - clock, time.process_time() - processor))
+    return np.subtract(times[1], times[0])
+
+
+VARIANTS = {
+    "embedding job": run_job,
+    "bare pass": run_bare,
+    "bare pass, memory kept": run_bare_keeping,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    logging.disable(logging.INFO)
-    torch.set_num_threads(options.threads)
-    n_clips = (options.batches + 1) * options.batch_size
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         config = Wav2Vec2Config(**(LARGE if options.large else {}))
         model = AutoModel.from_config(config).eval()
-        feature_extractor = Wav2Vec2FeatureExtractor()
-        encoders.save_encoder(folder / "model", model, feature_extractor, {"id": "noise", "revision": None})
-        make_corpus(folder, n_clips)
-        starts = np.arange(n_clips) * corpus.CLIP_SAMPLES
-        clips = corpus.read_clips(folder / "corpus.h5", starts, starts + corpus.CLIP_SAMPLES)
-        ready = [
-            encoders.prepare(feature_extractor, clips[first : first + options.batch_size])
-            for first in range(options.batch_size, n_clips, options.batch_size)
-        ]
-        one, many, bare = [], [], []
+        origin = {"id": "noise", "revision": None}
+        encoders.save_encoder(folder / "model", model, Wav2Vec2FeatureExtractor(), origin)
+        make_corpus(folder, (options.batches + 1) * options.batch_size)
+        times = dict.fromkeys(VARIANTS, 0)
         for _ in range(options.repeats):
-            with stopwatch(one):
-                run_job(folder, options.batch_size, config.num_hidden_layers, options)
-            with stopwatch(many):
-                run_job(folder, n_clips, config.num_hidden_layers, options)
-            with stopwatch(bare), torch.inference_mode():
-                for inputs in ready:
-                    model(**inputs)
-    job = np.median(np.array(many) - np.array(one), axis=0)
-    bare = np.median(bare, axis=0)
-    rate = options.batches * options.batch_size / np.stack([job, bare])
-    print("of                 clock   processor   (clips a second; threads", options.threads, end=")\n")
-    print("embedding job  {:9.2f}   {:9.2f}".format(*rate[0]))
-    print("bare pass      {:9.2f}   {:9.2f}".format(*rate[1]))
-    print("job / bare     {:9.1%}   {:9.1%}".format(*(rate[0] / rate[1])))
+            for name, run in VARIANTS.items():
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                    job = process.submit(measure, run, folder, config.num_hidden_layers, options)
+                    times[name] = times[name] + job.result()
+    clips = options.repeats * options.batches * options.batch_size
+    job = times["embedding job"]
+    print(f"{clips} clips, {options.threads} threads   clips/s: clock, processor   the job's share of it: same")
+    for name, spent in times.items():
+        (clock, processor), (share, same) = clips / spent, spent / job
+        print(f"{name:26}{clock:16.2f}{processor:11.2f}{share:20.1%}{same:8.1%}")
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune import corpus, embeddings, encoders, extraction, progress
+from convexprune import corpus, embeddings, encoders, extraction, positions, progress
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 N = 7
@@ -328,3 +328,14 @@ def test_reading_needs_no_torch():
     assert (
         subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
     )
+
+
+def test_long_position_kernels_are_computed_by_fourier_transform(task, clips, monkeypatch):
+    """Those of published models are long (128 frames): the tiny encoder's is called so here."""
+    calls = []
+    convolve = positions.convolve
+    monkeypatch.setattr(positions, "LONG", 1)
+    monkeypatch.setattr(positions, "convolve", lambda *args: calls.append(1) or convolve(*args))
+    embed.main(task)
+    assert len(calls) == 2  # batches of 4 and 2
+    np.testing.assert_allclose(read(task), expected_embeddings(task, clips), rtol=0, atol=1e-5)

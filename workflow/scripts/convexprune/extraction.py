@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -174,10 +175,11 @@ def embed(
     """
     import torch
 
-    from convexprune import corpus
+    from convexprune import corpus, positions
 
-    torch.set_num_threads(threads)
     device = devices.claim_device(gpus)
+    devices.keep_memory()
+    torch.set_num_threads(threads)
     model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
     encoders.check_layers(model, settings["layers"], identity["model"])
     model.to(device)
@@ -199,7 +201,8 @@ def embed(
     batches = list(itertools.pairwise([*edges, len(items)]))
     log.info("%s: %d items, %d layers, on %s", identity, len(items), settings["layers"], device)
 
-    with hdf5.create(output) as file:
+    faster = positions.by_fourier(model) if device == "cpu" else contextlib.nullcontext()
+    with hdf5.create(output) as file, faster:
         shape = (settings["layers"] + 1, len(items), model.config.hidden_size)
         chunks = (1, min(len(items), CHUNK_ITEMS), model.config.hidden_size)
         hidden_states = file.create_dataset("hidden_states", shape, np.float32, chunks=chunks, **hdf5.SUMS)

@@ -228,6 +228,7 @@ def finetune(
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
     device = devices.claim_device(gpus)
+    devices.keep_memory()
     machine = training.Machine(
         device=device,
         precision=devices.choose_precision(settings["precision"], device),
