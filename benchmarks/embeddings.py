@@ -131,7 +131,7 @@ def main():
                     times[name] = times[name] + job.result()
     clips = options.repeats * options.batches * options.batch_size
     job = times["embedding job"]
-    print(f"{clips} clips, {options.threads} threads   clips/s: clock, processor   the job's share of it: same")
+    print(f"{clips} clips, {options.threads} threads   clips/s: clock, processor   the job's share: same")
     for name, spent in times.items():
         (clock, processor), (share, same) = clips / spent, spent / job
         print(f"{name:26}{clock:16.2f}{processor:11.2f}{share:20.1%}{same:8.1%}")
