@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import browser
 import h5py
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from convexprune import benchmarks, corpus, needs
 from plans import expand, read_jobs
-from test_reruns import RULED
+from test_reruns import CONVEXITY, RULED, TIMING, TRAINING
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -52,8 +53,9 @@ def test_every_model_state_dataset_and_layer_is_scored(finished):
     assert len(found) == len(expected)
     assert convexity.score.between(0, 1).all()
     assert (convexity.stderr >= 0).all()
-    # A layer whose every path stays inside its class has no spread to estimate an error from.
-    assert (convexity.stderr > 0)[convexity.score.between(0.001, 0.999)].all()
+    # Where every path stays inside its class, and between two points, there is no spread to estimate from.
+    of_more = convexity.n_pairs > 2 * convexity.n_classes
+    assert (convexity.stderr > 0)[of_more & convexity.score.between(0.001, 0.999)].all()
 
 
 def test_the_plan_decides_what_is_trained(finished):
@@ -264,12 +266,54 @@ def test_run_again_has_nothing_to_do(finished):
     assert "Nothing to be done" in result.stderr + result.stdout
 
 
-def test_a_plan_that_picks_the_same_layers_trains_nothing(finished):
-    """A row of test_reruns with nothing that stands in."""
-    before = read(finished, "plan.csv")
-    config = (finished.directory / "small.yaml").read_text() + "plan: {tolerance: 0.050001}\n"
-    (finished.directory / "changed.yaml").write_text(config)
+# Rows of test_reruns with nothing that stands in, one edit after the other.
+
+
+def edit(finished, settings):
+    """The jobs that run after `settings` were added to the config."""
+    config = (finished.directory / "small.yaml").read_text()
+    config = re.sub("^convexity: .*\n", "", config, flags=re.MULTILINE) if "convexity" in settings else config
+    (finished.directory / "changed.yaml").write_text(f"{config}{settings}\n")
     result = finished.run("--cores", "2", "--configfile", "changed.yaml")
     assert result.returncode == 0, result.stderr[-5000:]
-    assert set(read_jobs(result.stdout + result.stderr)) == expand(RULED)
+    return set(read_jobs(result.stdout + result.stderr))
+
+
+def test_a_plan_that_picks_the_same_layers_trains_nothing(finished):
+    before = read(finished, "plan.csv")
+    assert edit(finished, "plan: {tolerance: 0.050001}") == expand(RULED)
+    assert read(finished, "plan.csv").layers.equals(before.layers)
+
+
+def test_a_plan_that_picks_other_layers_trains_these(finished):
+    """The fewest layers instead of those within 0.05, or, where these are the fewest, the most convex."""
+    before = read(finished, "plan.csv")
+    trained = set(read(finished, "finetuning.csv")[["model", "task", "layers"]].itertuples(index=False))
+    timed = {path.relative_to(path.parents[2]) for path in finished.directory.glob(f"{RESULTS}/timing/*/*/*")}
+    tolerance = 1 if (before[before.rule == "tolerance"].layers > 1).any() else 0
+    jobs = edit(finished, f"plan: {{tolerance: {tolerance}}}")
+    after = read(finished, "plan.csv")
+    picked = after[after.layers != before.layers][["model", "task", "layers"]]
+    if picked.empty:
+        pytest.skip("on this machine the pretrained models are the most convex at their first layer")
+    expected = expand(f"{RULED} {TRAINING} {TIMING} compare_predictions")
+    for model, task, layers in picked.itertuples(index=False):
+        expected.add(f"export_model:{model}/{task}")
+        if (model, task, layers) not in trained:
+            expected.add(f"finetune:{model}/{task}/{layers}/0")
+        if Path(model, task, f"{layers}.json") not in timed:
+            expected.add(f"time_inference:{model}/{task}/{layers}")
+    assert jobs == expected
+
+
+def test_other_neighbours_score_all_and_train_nothing_for_the_same_layers(finished):
+    """With a tolerance of 1 any scores pick the fewest layers."""
+    edit(finished, "plan: {tolerance: 1}")
+    before = read(finished, "plan.csv")
+    jobs = edit(finished, "plan: {tolerance: 1}\nconvexity: {n_neighbors: 4, untrained: [words]}")
+    models, datasets = "{hubert-tiny,wav2vec2-tiny}", "{words,speakers,phonemes}"
+    assert jobs == expand(
+        f"""score_convexity:{models}/{{pretrained,words,speakers}}/{datasets}
+        score_convexity:{models}/untrained/words {CONVEXITY} draw_figure5 {RULED}"""
+    )
     assert read(finished, "plan.csv").layers.equals(before.layers)
