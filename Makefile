@@ -32,7 +32,7 @@ demo: .venv/installed
 report: .venv/installed
 	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
 
-# After a kill: unlock the folder, then run what was left unfinished again. For the demo: CONFIG=resources/demo.yaml
+# After a kill: discard what jobs left unfinished, unlock the folder and run them again. For the demo: CONFIG=resources/demo.yaml
 # A job may outlive the Snakemake that started it: it is looked for too. What it left is a copy of its script.
 resume: .venv/installed
 	@for process in $$(pgrep -f "[b]in/snakemake|[-]m snakemake|[.]snakemake/scripts/"); do \
@@ -41,6 +41,7 @@ resume: .venv/installed
 		fi; \
 	done
 	rm -rf .snakemake/scripts
+	$(BIN)/python -m convexprune discard
 	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
 	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
 

@@ -15,7 +15,7 @@ def help_of(capsys, *arguments: str) -> str:
 
 def test_every_command_and_every_argument_has_help(capsys):
     commands = re.findall(r"^    ([\w-]+)\s+(\S.*)$", help_of(capsys), flags=re.MULTILINE)
-    assert {"convexity", "init", "prune", "estimate", "summary", "compare-alignments"} <= {
+    assert {"convexity", "init", "prune", "estimate", "summary", "compare-alignments", "discard"} <= {
         name for name, _ in commands
     }
     for name, _ in commands:

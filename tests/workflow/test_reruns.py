@@ -6,6 +6,7 @@ run shows the jobs. What lies behind the checkpoint is run: the plan by its own 
 just writes its outputs.
 """
 
+import base64
 import copy
 import itertools
 import multiprocessing
@@ -14,10 +15,11 @@ import re
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 import yaml
-from convexprune import provenance
+from convexprune import leftovers, provenance
 from plans import expand, read_jobs, read_outputs, run
 
 H, W = "hubert-tiny", "wav2vec2-tiny"
@@ -421,6 +423,19 @@ def test_what_failed_after_an_edit_is_not_forgotten(given, pool, tmp_path):
     (folder / "broken").unlink()
     again = read_jobs(pool.submit(run, folder, "--dry-run", *options).result())
     assert set(again) == set(planned)
+
+
+def test_a_job_behind_the_checkpoint_whose_end_was_not_seen_runs_again(ruled, pool, tmp_path):
+    """Snakemake's own search for what is incomplete ends at the checkpoint."""
+    folder = shutil.copytree(ruled[0], tmp_path / "copy")
+    options = ("--dry-run", "--rerun-incomplete", "--configfile", "ruled.yaml")
+    assert read_jobs(pool.submit(run, folder, *options).result()) == []
+    output = f"{RESULTS}/timing/{H}/words/2.json"
+    mark = base64.urlsafe_b64encode(output.encode()).decode()
+    (folder / leftovers.MARKS / mark).write_text('{"external_jobid": null}')
+    assert leftovers.discard(folder) == [Path(output)]
+    jobs = set(read_jobs(pool.submit(run, folder, *options).result()))
+    assert jobs == expand(f"time_inference:{H}/words/2 {TIMING}")
 
 
 def test_the_table_of_the_map_is_these_rows(root):

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
+from convexprune import leftovers
+from snakemake.persistence.file import FilePersistence
 from tones import SETTINGS, measured, train, write_tones
 
 LEFT = {
@@ -25,10 +28,14 @@ def folder(root, tmp_path):
     shutil.copy(root / "Makefile", tmp_path)
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / name).touch()
-    for name in ("snakemake.py", ".snakemake/scripts/tmp0.finetune.py", ".venv/bin/snakemake"):
+    for name in (
+        *("snakemake.py", ".snakemake/scripts/tmp0.finetune.py"),
+        *(".venv/bin/snakemake", ".venv/bin/python"),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("#!/bin/true\nimport time\ntime.sleep(60)\n")
-    (tmp_path / ".venv/bin/snakemake").chmod(0o755)
+    for program in (tmp_path / ".venv/bin").iterdir():
+        program.chmod(0o755)
     (tmp_path / ".venv/installed").touch()
     return tmp_path
 
@@ -52,6 +59,20 @@ def test_what_a_kill_left_running_is_found(folder, tmp_path_factory, left):
         process.kill()
         process.wait()
     assert resume(folder).returncode == 0
+
+
+def test_what_jobs_left_unfinished_is_discarded(tmp_path):
+    """By Snakemake's own marks. One whose name would be too long for a file is in folders."""
+    names = ["results/table1.csv", f"results/{'m' * 100}/{'n' * 100}/ä.json", "missing.csv", "kept.csv"]
+    for name in (*names[:2], names[3]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    persistence = FilePersistence(path=tmp_path / ".snakemake", nolock=True)
+    for name in names[:3]:
+        persistence._io_write(persistence._incomplete_path, {"external_jobid": None}, name)
+    assert leftovers.discard(tmp_path) == sorted(map(Path, names[:2]))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["kept.csv"]
+    assert leftovers.discard(tmp_path) == []
 
 
 RUN = "results/small/finetuned/tiny/words/2/0"

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_prune(commands)
     add_estimate(commands)
     add_summary(commands)
+    add_discard(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -103,6 +104,24 @@ def run_summary(options: argparse.Namespace) -> None:
     print(
         benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
     )
+
+
+def add_discard(commands: Commands) -> None:
+    """The command `discard`: the first step of `make resume`."""
+    command = commands.add_parser(
+        "discard",
+        help="delete what jobs left of which Snakemake did not see the end",
+        description="Delete the outputs of jobs of which Snakemake did not see the end, in this folder, so "
+        "that they run again. Only while neither Snakemake nor a job of it runs here.",
+    )
+    command.set_defaults(run=run_discard)
+
+
+def run_discard(options: argparse.Namespace) -> None:
+    from convexprune import leftovers
+
+    for output in leftovers.discard(Path()):
+        print(f"discarded, since its job was cut off: {output}")
 
 
 def run_convexity(options: argparse.Namespace) -> None:
