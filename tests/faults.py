@@ -55,8 +55,10 @@ def prepare(folder: Path) -> None:
     for name in ("workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / ".venv").mkdir()
-    (folder / ".venv/bin").symlink_to(ROOT / ".venv/bin")
-    (folder / ".venv/installed").touch()
+    for path in (ROOT / ".venv").iterdir():
+        (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv/installed").unlink()
+    (folder / ".venv/installed").touch()  # newer than the copies
     config = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
     del config["models"]["wav2vec2-tiny"], config["datasets"]["speakers"], config["convexity"]["untrained"]
     del config["finetuning"]["learning_rate"]["speakers"]
