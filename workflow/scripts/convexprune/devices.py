@@ -44,12 +44,13 @@ def keep_memory() -> None:
     """Let this process keep the memory of the tensors that it frees, where the C library is glibc.
 
     Else each large tensor is given back to the system, which clears the pages of the next one: a fifth of the
-    time of a forward pass over 32 clips on a CPU (benchmarks/README.md). Takes 5 to 15 % more memory.
+    time of a forward pass over 32 clips on a CPU (benchmarks/README.md). It takes 5 to 15 % more memory for
+    batches of one size, as jobs here have them, and twice as much where sizes vary at random.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # bytes, the most that it takes
+        mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def name_device(device: str) -> str:
