@@ -44,8 +44,8 @@ def keep_memory() -> None:
     """Let this process keep the memory of the tensors that it frees, where the C library is glibc.
 
     Else each large tensor is given back to the system, which clears the pages of the next one: a fifth of the
-    time of a forward pass over 32 clips on a CPU (benchmarks/README.md). It takes 5 to 15 % more memory for
-    batches of one size, as jobs here have them, and twice as much where sizes vary at random.
+    time of a forward pass over 32 clips on a CPU (benchmarks/README.md). It takes up to 15 % more memory for
+    batches of 32, as jobs here have them, 30 % for 128, and twice as much where sizes vary at random.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -178,7 +178,8 @@ def embed(
     from convexprune import corpus, positions
 
     device = devices.claim_device(gpus)
-    devices.keep_memory()
+    if device == "cpu":
+        devices.keep_memory()
     torch.set_num_threads(threads)
     model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
     encoders.check_layers(model, settings["layers"], identity["model"])

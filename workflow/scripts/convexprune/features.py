@@ -74,7 +74,8 @@ def cache_features(
     import torch
 
     device = devices.claim_device(gpus)
-    devices.keep_memory()
+    if device == "cpu":
+        devices.keep_memory()
     dtype = getattr(torch, devices.choose_precision(settings["precision"], device))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device == "cpu")

@@ -228,7 +228,8 @@ def finetune(
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
     device = devices.claim_device(gpus)
-    devices.keep_memory()
+    if device == "cpu":
+        devices.keep_memory()
     machine = training.Machine(
         device=device,
         precision=devices.choose_precision(settings["precision"], device),
