@@ -5,10 +5,10 @@
 The model has the architecture of wav2vec2-base (or --large) and random weights, the clips are noise. The job
 reads clips from the corpus, normalises them, runs the model, averages the frames of each of the layers and
 writes the file; the bare pass calls the model on inputs that lie ready in memory, and keeps the last state,
-once as torch is and once with `devices.keep_memory`, as the job has it. All are timed over many batches less
-a single one, so that loading the model does not count, after one that is not counted at all, each in a process of its own, and in turn, so that
-they share what else the machine does. Times are seconds of the clock and of the processor, the sum of all
-repeats.
+once as torch is and once with `devices.keep_memory`, as the job has it. Each is timed in a process of its
+own over many batches less a single one, so that loading the model does not count, after one batch that is not
+counted at all; and in turn, so that they share what else the machine does. Times are seconds of the clock and
+of the processor, the sum of all repeats.
 """
 
 import argparse
