@@ -5,7 +5,7 @@
 The model has the architecture of wav2vec2-base (or --large) and random weights, the clips are noise. The job
 reads clips from the corpus, normalises them, runs the model, averages the frames of each of the layers and
 writes the file; the bare pass calls the model on inputs that lie ready in memory, and keeps the last state,
-once as torch is and once with `devices.keep_memory`, as the job has it. Each is timed in a process of its
+once as torch is and once with `memory.keep_memory`, as the job has it. Each is timed in a process of its
 own over many batches less a single one, so that loading the model does not count, after one batch that is not
 counted at all; and in turn, so that they share what else the machine does. Times are seconds of the clock and
 of the processor, the sum of all repeats.
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from convexprune import corpus, devices, encoders, extraction
+from convexprune import corpus, encoders, extraction, memory
 from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 LARGE = {
@@ -85,7 +85,7 @@ def run_bare(folder, n_clips, layers, options):
 
 
 def run_bare_keeping(*given):
-    devices.keep_memory()
+    memory.keep_memory("cpu")
     run_bare(*given)
 
 

@@ -88,7 +88,7 @@ def write_inputs(folder, n):
 
 
 def train_ours(model, clips, validation, steps, batch_size, folder):
-    from convexprune import devices, positions, training
+    from convexprune import memory, positions, training
     from transformers.trainer_utils import SaveStrategy
 
     trainer = training.make_trainer(
@@ -103,7 +103,7 @@ def train_ours(model, clips, validation, steps, batch_size, folder):
     trainer.args.load_best_model_at_end = False  # no checkpoints: the rival writes none
     trainer.args.save_strategy = SaveStrategy.NO
     # As finetuning.finetune does on a CPU.
-    devices.keep_memory()
+    memory.keep_memory("cpu")
     with positions.by_fourier(model):
         trainer.train()
 

@@ -1,6 +1,5 @@
 """Devices: no GPU unless one was given, and never the GPU of another job."""
 
-import ctypes
 import subprocess
 import sys
 
@@ -82,24 +81,3 @@ def test_precision_is_chosen_by_device(monkeypatch, wanted, device, has_bfloat16
 def test_float16_on_a_cpu_is_refused():
     with pytest.raises(ValueError, match="float16 needs a GPU"):
         devices.choose_precision("float16", "cpu")
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
-def test_memory_is_kept():
-    """A large tensor, made and freed again and again, does not ask the system for new pages every time.
-
-    The first few may: glibc keeps the slivers left of each for its thread, and the hole is too small.
-    """
-    program = """
-import resource, torch
-from convexprune import devices
-devices.keep_memory()
-def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def use(): torch.ones(2**23)  # 32 MB: 8,192 pages
-for _ in range(12): use()
-before = faults()
-for _ in range(5): use()
-print(faults() - before)
-"""
-    faults = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
-    assert faults < 100

@@ -295,6 +295,7 @@ def test_a_plan_that_picks_other_layers_trains_these(finished):
     after = read(finished, "plan.csv")
     picked = after[after.layers != before.layers][["model", "task", "layers"]]
     if picked.empty:
+        assert jobs == expand(RULED)
         pytest.skip("on this machine the pretrained models are the most convex at their first layer")
     expected = expand(f"{RULED} {TRAINING} {TIMING} compare_predictions")
     for model, task, layers in picked.itertuples(index=False):

@@ -3,7 +3,7 @@
 
 rule embed:
     input:
-        code=library("extraction", "positions", "devices", "encoders", "corpus"),
+        code=library("extraction", "positions", "memory", "devices", "encoders", "corpus"),
         weights=lambda wildcards: ancient(f"{get_encoder(wildcards)}/model.safetensors"),
         config=lambda wildcards: f"{get_encoder(wildcards)}/config.json",
         feature_extractor=lambda wildcards: f"{get_encoder(wildcards)}/preprocessor_config.json",

@@ -3,7 +3,7 @@
 
 rule cache_features:
     input:
-        code=library("features", "devices", "encoders", "corpus"),
+        code=library("features", "memory", "devices", "encoders", "corpus"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -38,6 +38,7 @@ rule finetune:
             "training",
             "features",
             "positions",
+            "memory",
             "devices",
             "metrics",
             "pruning",

@@ -55,7 +55,7 @@ rule import_model:
 
 rule pretrain_model:
     input:
-        code=library("pretraining", "devices", "encoders", "corpus"),
+        code=library("pretraining", "memory", "encoders", "corpus"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import logging
 import os
@@ -14,7 +13,6 @@ from typing import IO
 log = logging.getLogger(__name__)
 
 CPU_INFORMATION = Path("/proc/cpuinfo")  # Linux only
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _claims: list[IO[str]] = []  # open lock files: a claim lasts as long as the process
 
 
@@ -38,19 +36,6 @@ def claim_device(gpus: int) -> str:
     os.environ["CUDA_VISIBLE_DEVICES"] = claim_one(found)
     log.info("GPU %s", os.environ["CUDA_VISIBLE_DEVICES"])
     return "cuda"
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory of the tensors that it frees, where the C library is glibc.
-
-    Else each large tensor is given back to the system, which clears the pages of the next one: a fifth of the
-    time of a forward pass over 32 clips on a CPU (benchmarks/README.md). It takes up to 15 % more memory for
-    batches of 32, as jobs here have them, 30 % for 128, and twice as much where sizes vary at random.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def name_device(device: str) -> str:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from convexprune import devices, encoders, hdf5, provenance
+from convexprune import devices, encoders, hdf5, memory, provenance
 from convexprune.progress import Progress
 
 if TYPE_CHECKING:
@@ -178,8 +178,7 @@ def embed(
     from convexprune import corpus, positions
 
     device = devices.claim_device(gpus)
-    if device == "cpu":
-        devices.keep_memory()
+    memory.keep_memory(device)
     torch.set_num_threads(threads)
     model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
     encoders.check_layers(model, settings["layers"], identity["model"])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexprune import corpus, devices, encoders, hdf5, provenance
+from convexprune import corpus, devices, encoders, hdf5, memory, provenance
 from convexprune.progress import Progress
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def cache_features(
     import torch
 
     device = devices.claim_device(gpus)
-    if device == "cpu":
-        devices.keep_memory()
+    memory.keep_memory(device)
     dtype = getattr(torch, devices.choose_precision(settings["precision"], device))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device == "cpu")

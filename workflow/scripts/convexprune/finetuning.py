@@ -26,6 +26,7 @@ from convexprune import (
     devices,
     encoders,
     features,
+    memory,
     metrics,
     positions,
     provenance,
@@ -228,8 +229,7 @@ def finetune(
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
     device = devices.claim_device(gpus)
-    if device == "cpu":
-        devices.keep_memory()
+    memory.keep_memory(device)
     machine = training.Machine(
         device=device,
         precision=devices.choose_precision(settings["precision"], device),

@@ -1,8 +1,7 @@
 """Convolutional positions by Fourier transform, on a CPU: the same values, four times as fast.
 
 wav2vec 2.0 and its like tell a frame where it is by a grouped convolution over 128 frames. Done directly, it
-takes a quarter of a training step of 3 layers on stored features, and a twelfth of a pass over waveforms
-(benchmarks/README.md).
+takes a quarter of a training step of 3 layers on stored features (benchmarks/README.md).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from convexprune import corpus, devices, encoders
+from convexprune import corpus, encoders, memory
 from convexprune.progress import Progress
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def pretrain(
     import torch
     from transformers import Wav2Vec2FeatureExtractor, set_seed
 
-    devices.keep_memory()
+    memory.keep_memory("cpu")
     torch.set_num_threads(threads)
     set_seed(settings["seed"])
     rows = corpus.read_table(table).query("split == 'train'")
