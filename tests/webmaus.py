@@ -152,10 +152,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(status, "not now")
         if failure:
             return self.fail(failure, textgrid)
-        if good and not is_closed(self.connection):
+        if self.deliver(textgrid) and good:
             with server.lock:
                 server.delivered.append(recording)
-        return self.send(200, textgrid)
 
     def do_POST(self) -> None:
         server = self.server
@@ -199,7 +198,9 @@ class Handler(BaseHTTPRequestHandler):
         link = f"/results/{name}.TextGrid"
         server.files[link] = (recording, textgrid, failure is None)
         answer = ENVELOPE.format(success="true", link=server.url + link, output="")
-        return self.send(200, answer[: len(answer) // 2] if failure == "truncated XML" else answer)
+        if failure:
+            return self.send(200, answer[: len(answer) // 2] if failure == "truncated XML" else answer)
+        self.deliver(answer)
 
     def parse(self, body: bytes) -> tuple[str, np.ndarray, str]:
         """Name, samples and word of an upload."""
@@ -220,11 +221,19 @@ class Handler(BaseHTTPRequestHandler):
             samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
         return name, samples, fields["TEXT"].decode()
 
-    def send(self, status: int, text: str) -> None:
-        if is_closed(self.connection):
+    def deliver(self, text: str) -> bool:
+        """Send a good answer; whether the client read it. One that went away first is counted."""
+        try:
+            self.send(200, text)
+            read = was_read(self.connection)
+        except OSError:
+            read = False
+        if not read:
             with self.server.lock:
                 self.server.given_up[self.command] += 1
-            return
+        return read
+
+    def send(self, status: int, text: str) -> None:
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -260,6 +269,12 @@ def is_closed(connection: socket.socket) -> bool:
         return bool(readable) and connection.recv(1, socket.MSG_PEEK) == b""
     except (OSError, ValueError):
         return True
+
+
+def was_read(connection: socket.socket) -> bool:
+    """Whether the client reads all that was sent before it goes: else its side answers with a reset."""
+    connection.shutdown(socket.SHUT_WR)
+    return connection.recv(1) == b"" and not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def make_textgrid(phones: list[tuple[str, float, float]], duration: float, word: str, suffix: str) -> str:

@@ -349,9 +349,16 @@ def test_an_interrupted_download_needs_no_second_upload(server, word, tmp_path):
 
 
 def test_a_byte_now_and_then_is_no_answer():
-    response = SimpleNamespace(read1=lambda _: time.sleep(0.01) or b"x")
+    response = SimpleNamespace(read1=lambda _: time.sleep(0.01) or b"x", length=1_000)
     with pytest.raises(TimeoutError):
         maus.read_all(response, time.monotonic() + 0.1)
+
+
+def test_an_answer_that_is_whole_is_kept_however_late_it_is():
+    """A machine that stood still for a while has it asked for once, not twice."""
+    blocks = [b"whole", b""]
+    response = SimpleNamespace(read1=lambda _: blocks.pop(0), length=0)
+    assert maus.read_all(response, time.monotonic() - 1) == "whole"
 
 
 @pytest.mark.parametrize(
