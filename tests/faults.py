@@ -11,6 +11,7 @@ only while it is under way.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -240,9 +241,15 @@ def main() -> None:
     differ = compare(scratch / "cores-1", undisturbed)
     print(f"one core against two: {compared} files compared, {len(differ)} differ", flush=True)
     failures += differ
-    while made < options.kills:
-        share = rng.sample(HEAVY, min(KILLS_A_RUN, options.kills - made))
-        folder = scratch / f"from-kill-{made + 1}"
+    waiting: list[str] = []  # so that each script has its turn
+    for number in itertools.count(1):
+        if made >= options.kills:
+            break
+        while len(waiting) < KILLS_A_RUN:
+            waiting += rng.sample(HEAVY, len(HEAVY))
+        n_kills = min(KILLS_A_RUN, options.kills - made)
+        share, waiting = waiting[:n_kills], waiting[n_kills:]
+        folder = scratch / f"killed-{number}"
         folder.mkdir()
         prepare(folder)
         killed = disturb(folder, share, rng)
