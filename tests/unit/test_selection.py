@@ -134,7 +134,8 @@ def test_time_that_is_not_known_is_left_empty(sources):
     sources["seconds"]["embed"] = np.nan
     text = selection.markdown(study(sources), 0.04)
     assert "nan" not in text
-    assert "| 16.00 |         |" in next(line for line in text.splitlines() if line.startswith("| convexity"))
+    row = next(line for line in text.splitlines() if line.startswith("| convexity"))
+    assert [cell.strip() for cell in row.strip("|").split("|")][2:4] == ["16.00", ""]
 
 
 def test_hours_are_told_as_such():

@@ -136,7 +136,7 @@ rule build_speakers:
 
 rule summarise_datasets:
     input:
-        code=library("counts", "datasets", "corpus"),
+        code=library("counts", "markdown_tables", "datasets", "corpus"),
         corpus="<results>/corpus/corpus.csv",
         datasets=list(get_summarised().values()),
     output:

@@ -66,7 +66,7 @@ rule compare_predictions:
 
 rule make_table1:
     input:
-        code=library("tables"),
+        code=library("tables", "markdown_tables"),
         finetuning="<results>/finetuning.csv",
         timing="<results>/timing.csv",
         plan="<results>/plan.csv",
@@ -111,7 +111,7 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        code=library("selection", "planning", "tables"),
+        code=library("selection", "planning", "tables", "markdown_tables"),
         finetuning="<results>/finetuning.csv",
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
@@ -381,7 +381,7 @@ rule draw_figure8:
 
 rule write_summary:
     input:
-        code=library("summary", "pages", "benchmarks"),
+        code=library("summary", "markdown_tables", "pages", "benchmarks"),
         plan="<results>/plan.csv",
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pandas as pd
 
+from convexprune import markdown_tables
 from convexprune.corpus import SAMPLING_RATE, SPLITS
 
 COLUMNS = ["dataset", "split", "quantity", "value", "paper", "difference", "remark"]
@@ -75,7 +73,7 @@ def markdown(summary: pd.DataFrame) -> str:
         splits.setdefault((row.dataset, row.split), {})[row.quantity] = row.value
     datasets, order = list(dict.fromkeys(summary["dataset"])), (*SPLITS, "all")
     rows = [
-        [dataset, split, *(splits[dataset, split][quantity] for quantity in QUANTITIES)]
+        [dataset, split, *(show(splits[dataset, split][quantity]) for quantity in QUANTITIES)]
         for dataset in datasets
         for split in order
         if (dataset, split) in splits
@@ -83,7 +81,7 @@ def markdown(summary: pd.DataFrame) -> str:
     lines = [
         "# The data",
         "",
-        *render(["dataset", "split", *QUANTITIES], rows),
+        markdown_tables.render(["dataset", "split", *QUANTITIES], rows, "ll"),
         "",
         "Lengths are in seconds.",
     ]
@@ -93,27 +91,9 @@ def markdown(summary: pd.DataFrame) -> str:
         lines += ["", "## Against the paper", ""]
         lines += [f"{len(compared) - len(differs)} of {len(compared)} counts are the paper's."]
         if len(differs):
-            lines += ["These differ:", "", *render(COLUMNS, differs.to_numpy().tolist())]
+            rows = [[show(value) for value in row] for row in differs.to_numpy().tolist()]
+            lines += ["These differ:", "", markdown_tables.render(COLUMNS, rows, "lllrrrl")]
     return "\n".join(lines) + "\n"
-
-
-def render(names: Sequence[str], rows: list[list[Any]]) -> list[str]:
-    """The lines of a Markdown table: text to the left, numbers to the right."""
-    numeric = [not isinstance(value, str) for value in rows[0]]
-    cells = [list(names), *([show(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(
-        1, ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
-    )
-    return [
-        "| "
-        + " | ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        )
-        + " |"
-        for row in cells
-    ]
 
 
 def show(value: str | float) -> str:

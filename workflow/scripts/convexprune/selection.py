@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from convexprune import planning, tables
+from convexprune import markdown_tables, planning, tables
 
 CHOICES = (
     *("plan", "convexity", "highest convexity", "linear probe"),
@@ -154,7 +154,7 @@ def markdown(choices: pd.DataFrame, tolerance: float) -> str:
             lost, time = f"{100 * of_choice['lost'].mean():.2f}", _duration(of_choice["seconds"].mean())
             cells.append([choice, *picked, lost, time, f"{of_choice['multiply_adds'].mean() / 1e9:.2f}"])
         headings = ("choice", *models, "lost", "time", "GMAC")
-        lines += [f"## {tables.TITLES[task]}", "", *tables.aligned(headings, cells), ""]
+        lines += [f"## {tables.TITLES[task]}", "", markdown_tables.render(headings, cells), ""]
     notes = (
         textwrap.fill("- " + note.format(tolerance=tolerance), width=104, subsequent_indent="  ")
         for note in NOTES

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from convexprune import markdown_tables
+
 SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
@@ -95,7 +97,7 @@ def layers_kept(plan: pd.DataFrame) -> str:
         for row in plan.itertuples()
     ]
     reasons = [f"- {row.model}, {row.task}: {row.reason}" for row in plan.itertuples()]
-    table = aligned(("model", "task", "keeps", "paper's number", "rule"), rows)
+    table = markdown_tables.render(("model", "task", "keeps", "paper's number", "rule"), rows, "llrrl")
     return f"{table}\n\nWhy:\n\n" + "\n".join(reasons)
 
 
@@ -116,7 +118,9 @@ def convexity_table(convexity: pd.DataFrame, average: str) -> str:
                 *(f"{shown(scores.loc[best])} ({best})", shown(scores.iloc[-1])),
             )
         )
-    return aligned(("model", "dataset", "state", "chance", "0 layers", "best", "all layers"), rows)
+    return markdown_tables.render(
+        ("model", "dataset", "state", "chance", "0 layers", "best", "all layers"), rows, "lll"
+    )
 
 
 def costs_table(took: pd.DataFrame) -> str:
@@ -129,7 +133,7 @@ def costs_table(took: pd.DataFrame) -> str:
         )
         for row in took.itertuples()
     ]
-    return aligned(("rule", "jobs", "minutes", "longest", "CPU minutes", "peak MB"), rows)
+    return markdown_tables.render(("rule", "jobs", "minutes", "longest", "CPU minutes", "peak MB"), rows)
 
 
 def left_out(
@@ -174,7 +178,9 @@ def models_table(provenance: Mapping[str, Mapping[str, Any]]) -> str:
         )
         for name, entry in provenance.items()
     ]
-    return aligned(("model", "source", "id", "revision", "licence", "SHA-256 of weights"), rows)
+    return markdown_tables.render(
+        ("model", "source", "id", "revision", "licence", "SHA-256 of weights"), rows, "llllll"
+    )
 
 
 def made_with(metrics: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> str:
@@ -187,14 +193,3 @@ def made_with(metrics: Sequence[Mapping[str, Any]], versions: Mapping[str, str])
 
 def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table whose columns stand under each other."""
-    cells = [list(headings), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
-        for row in cells
-    )

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from convexprune import markdown_tables
+
 PREFIXES = {"words": "word", "speakers": "speaker"}  # task -> how the paper's columns begin
 PAPER = ("full", "pruned", "acc_diff", "train_time_diff", "inference_diff")
 COSTS = ("parameters", "bytes", "multiply_adds")
@@ -234,24 +236,9 @@ def markdown(table: pd.DataFrame) -> str:
     """Table 1 as Markdown to read in a terminal: aligned, one table a task, sizes, notes below."""
     lines = ["# Table 1. Full and pruned models", ""]
     for title, headings, rows in _blocks(table):
-        lines += [f"## {title}", "", *aligned(headings, rows), ""]
+        lines += [f"## {title}", "", markdown_tables.render(headings, rows), ""]
     notes = (textwrap.fill(f"- {note}", width=104, subsequent_indent="  ") for note in NOTES)
     return "\n".join([*lines, *notes]) + "\n"
-
-
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table in columns: the first to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = (
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return "| " + " | ".join([first, *rest]) + " |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return [line(headings), line(rule), *map(line, rows)]
 
 
 def latex(table: pd.DataFrame) -> str:
