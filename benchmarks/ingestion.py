@@ -21,7 +21,7 @@ import time
 import zlib
 from pathlib import Path
 
-from convexprune import ingestion, synthesis
+from convexprune import corpus, ingestion, synthesis
 
 WORDS = ["backward", "bed", "eight", "follow", "happy", "left", "marvin", "no", "six", "stop", "two", "yes"]
 VOICES, TAKES = 60, 4  # 2,880 different clips
@@ -64,7 +64,7 @@ def write_archives(train: Path, test: Path, files: int) -> int:
     clips = []
     for spoken in synthesis.speak_all(cast, WORDS, TAKES, threads=2):
         for take in spoken:
-            content = pad(synthesis.encode_wav(take.samples))
+            content = pad(corpus.encode_wav(take.samples))
             clips.append((take.word, content, pack(content)))
     names = [f"{clips[i % len(clips)][0]}/{i // 50:08x}_nohash_{i % 50}.wav" for i in range(files)]
     n_validation, n_testing = round(VALIDATION * files), round(TESTING * files)
@@ -83,7 +83,7 @@ def write_archives(train: Path, test: Path, files: int) -> int:
 
         for number, name in enumerate(names):
             _, content, packed = clips[number % len(clips)]
-            entry = header(name, synthesis.CLIP_SAMPLES * 2 + 44)
+            entry = header(name, corpus.CLIP_SAMPLES * 2 + 44)
             add(entry, pack(entry))
             add(content, packed)
         for name, part in lists.items():

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from archive_server import Fault, serve
-from convexprune import synthesis
+from convexprune import corpus, synthesis
 
 RESOURCES, RESULTS = "resources/real", "results/real"
 TRAIN, TEST = "speech_commands_v0.02", "speech_commands_test_set_v0.02"
@@ -26,7 +26,7 @@ def archives(tmp_path_factory):
     rng = np.random.default_rng(0)
 
     def clip():
-        return synthesis.encode_wav(rng.integers(-9000, 9000, 16_000).astype(np.int16))
+        return corpus.encode_wav(rng.integers(-9000, 9000, 16_000).astype(np.int16))
 
     with synthesis.write_archive(folder / f"{TRAIN}.tar.gz") as archive:
         for word in ("yes", "no"):

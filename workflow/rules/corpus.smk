@@ -5,7 +5,7 @@ CORPUS = config["corpus"]
 
 rule synthesise_archives:
     input:
-        code=library("synthesis"),
+        code=library("synthesis", "corpus"),
     output:
         train="<results>/synthetic/speech_commands_v0.02.tar.gz",
         test="<results>/synthetic/speech_commands_test_set_v0.02.tar.gz",

@@ -96,7 +96,7 @@ rule merge_finetuning:
 
 rule time_inference:
     input:
-        code=library("timing", "devices", "encoders"),
+        code=library("timing", "devices", "encoders", "corpus"),
         full_weights=get_full_weights,
         pruned_weights=f"<results>/finetuned/{{model}}/{{task}}/{{layers}}/{SEEDS[0]}/model.safetensors",
     output:

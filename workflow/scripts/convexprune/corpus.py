@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,3 +148,17 @@ def check_samples(path: Path, fingerprint_path: Path) -> None:
         found = file.attrs.get("fingerprint")
     if found != Path(fingerprint_path).read_text().strip():
         raise ValueError(f"{path} is of another corpus than {fingerprint_path}; delete it and run again")
+
+
+# Recordings
+
+
+def encode_wav(samples: np.ndarray) -> bytes:
+    """A WAV file of int16 samples at 16 kHz."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLING_RATE)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return buffer.getvalue()

@@ -20,7 +20,6 @@ A failure is one of three:
 from __future__ import annotations
 
 import http.client
-import io
 import logging
 import re
 import secrets
@@ -28,7 +27,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-import wave
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +38,7 @@ import numpy as np
 from convexprune import __version__
 from convexprune.alignment import AlignmentError, Segment, UnansweredError
 from convexprune.answers import FAILURES, LockFile, write_durably
-from convexprune.corpus import SAMPLING_RATE
+from convexprune.corpus import SAMPLING_RATE, encode_wav
 from convexprune.retries import parse_retry_after, waits
 
 PHONES_TIER = "MAU"  # so named beside ORT and KAN (older files) and beside ORT-MAU and KAN-MAU (newer ones)
@@ -302,17 +300,6 @@ def read_all(response: http.client.HTTPResponse, deadline: float) -> str:
     if response.length:
         raise http.client.IncompleteRead(body, response.length)
     return body.decode("utf-8")
-
-
-def encode_wav(samples: np.ndarray) -> bytes:
-    """A WAV file of int16 samples at 16 kHz."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLING_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return buffer.getvalue()
 
 
 def encode_multipart(boundary: str, files: dict[str, tuple[str, bytes]], fields: dict[str, str]) -> bytes:

@@ -22,13 +22,11 @@ from typing import Any
 
 import espeakng_loader
 import numpy as np
-import soundfile
 from scipy.signal import resample_poly
 
 from convexprune import provenance
+from convexprune.corpus import CLIP_SAMPLES, SAMPLING_RATE, encode_wav
 
-SAMPLING_RATE = 16_000
-CLIP_SAMPLES = 16_000
 ESPEAK_RATE = 22_050
 
 # The folders of the test archive; every other word lies in its `_unknown_` folder.
@@ -219,13 +217,6 @@ def speak_all(
     """
     with multiprocessing.get_context("fork").Pool(threads, maxtasksperchild=1) as pool:
         yield from pool.imap(_speak, [(speaker, words, takes) for speaker in speakers])
-
-
-def encode_wav(samples: np.ndarray) -> bytes:
-    """A 16 kHz, 16-bit, mono WAV file of `samples` (int16)."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
-    return file.getvalue()
 
 
 @contextmanager

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from convexprune import devices, encoders, provenance
+from convexprune import corpus, devices, encoders, provenance
 
 log = logging.getLogger(__name__)
 
-SAMPLES = 16000  # one second
 DISTURBED = 0.2  # CPUs that others kept busy, above which a measurement is flagged
 
 
@@ -118,7 +117,7 @@ def time_inference(
     models = [encoders.load_classifier(folder).to(device) for folder in (full, pruned)]
     encoders.check_layers(models[0], settings["full_layers"], str(full))
     encoders.check_layers(models[1], layers, str(pruned))
-    audio = np.random.default_rng(0).standard_normal((1, SAMPLES), np.float32)
+    audio = np.random.default_rng(0).standard_normal((1, corpus.CLIP_SAMPLES), np.float32)
     feature_extractor = AutoFeatureExtractor.from_pretrained(full, **encoders.LOCAL)
     [inputs] = (values.to(device) for values in encoders.prepare(feature_extractor, audio).values())
     started = read_clocks()
