@@ -1,7 +1,6 @@
 # Phonemes: forced alignment of the words of one split, in shards -> segments -> the phonemes dataset.
 
 PHONEMES = config["datasets"].get("phonemes", {})
-SHARD = "<results>/alignment/shards/{shard}-of-{shards}"
 
 
 rule align_shard:
@@ -11,8 +10,8 @@ rule align_shard:
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",
     output:
-        phones=f"{SHARD}.phones.csv",
-        failures=f"{SHARD}.failures.csv",
+        phones="<results>/alignment/shards/{shard}-of-{shards}.phones.csv",
+        failures="<results>/alignment/shards/{shard}-of-{shards}.failures.csv",
     log:
         "<results>/logs/align_shard/{shard}-of-{shards}.log",
     benchmark:
