@@ -245,14 +245,15 @@ def main() -> None:
     for number in itertools.count(1):
         if made >= options.kills:
             break
-        while len(waiting) < KILLS_A_RUN:
-            waiting += rng.sample(HEAVY, len(HEAVY))
         n_kills = min(KILLS_A_RUN, options.kills - made)
+        if len(waiting) < n_kills:
+            waiting += [script for script in rng.sample(HEAVY, len(HEAVY)) if script not in waiting]
         share, waiting = waiting[:n_kills], waiting[n_kills:]
         folder = scratch / f"killed-{number}"
         folder.mkdir()
         prepare(folder)
         killed = disturb(folder, share, rng)
+        waiting = sorted(share, key=HEAVY.index)[len(killed) :] + waiting
         made += len(killed)
         differ = compare(folder, undisturbed)
         failures += differ

@@ -10,6 +10,7 @@ import torch
 from convexprune import encoders, features, provenance
 from encoder_factory import make_encoder
 from tones import measured, train, weights
+from transformers import PreTrainedModel
 
 COURSE = {"max_steps": 12, "eval_steps": 4, "spec_augment": True, "cache_features": "float32"}
 
@@ -79,6 +80,19 @@ def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypa
     monkeypatch.setattr(HubertFeatureEncoder, "forward", note)
     train(tones, options={"cached": stored}, **COURSE)
     assert sum(batches) == 3 * 8  # the test split
+
+
+def test_the_front_end_goes_to_the_device_with_the_rest(tones, stored, monkeypatch):
+    """It is not there in training, but the test split needs it."""
+    move, moved = PreTrainedModel.to, []
+
+    def note(model, *device):
+        moved.append(type(features.front_end(model)).__name__)
+        return move(model, *device)
+
+    monkeypatch.setattr(PreTrainedModel, "to", note)
+    train(tones, options={"cached": stored}, **COURSE)
+    assert moved[0] == "HubertFeatureEncoder"
 
 
 def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored):

@@ -72,6 +72,21 @@ def test_advice_fits_the_error(error, said):
     assert "\n" not in advice
 
 
+def test_advice_is_that_of_the_error_in_a_process_that_reads_clips():
+    from torch.utils.data import DataLoader
+
+    class Damaged:
+        def __len__(self):
+            return 1
+
+        def __getitems__(self, indices):
+            raise ValueError("corpus.h5 is damaged; delete it and run again")
+
+    with pytest.raises(ValueError, match="Original Traceback") as caught:
+        list(DataLoader(Damaged(), num_workers=1))
+    assert provenance.advise(caught.value, "job.log") == "corpus.h5 is damaged; delete it and run again"
+
+
 @pytest.mark.parametrize(
     ("durable", "expected"), [(True, ["fsync", "replace", "fsync"]), (False, ["replace"])]
 )

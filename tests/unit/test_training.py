@@ -1,6 +1,7 @@
 """How a model is trained does not depend on how its batches fit into memory."""
 
 import copy
+import errno
 import re
 
 import numpy as np
@@ -100,6 +101,41 @@ def test_bfloat16_computes_coarsely_but_keeps_full_weights(tmp_path):
     half, trainer = train(tmp_path / "half", machine=training.Machine("cpu", "bfloat16"))
     assert {weights.dtype for weights in trainer.model.parameters()} == {torch.float32}
     assert 1e-6 < max(differences(full, half)) < 0.1
+
+
+def test_scores_are_those_of_the_model_as_it_is_saved(tmp_path):
+    """In float32, whatever it was trained in, also where all of the training was done before."""
+    coarse = training.Machine("cpu", "bfloat16")
+    state, trainer = train(tmp_path, machine=coarse)
+    saved = build().eval()
+    saved.load_state_dict(state)
+    waves = torch.as_tensor(Noise().waves)
+    with torch.inference_mode():
+        expected = torch.cat([saved(part).logits for part in waves.split(SETTINGS["batch_size"])]).numpy()
+    np.testing.assert_array_equal(training.predict(trainer, Noise()), expected)
+    assert abs(trainer.predict(Noise()).predictions - expected).max() < 1e-6  # from here on, it is float32
+    model = build()
+    model.load_state_dict(state)
+    finished = training.make_trainer(
+        model, Noise(), Noise(), SETTINGS, seed=3, machine=coarse, folder=tmp_path
+    )
+    np.testing.assert_array_equal(training.predict(finished, Noise()), expected)
+
+
+def test_training_on_several_gpus_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(training.TrainingArguments, "n_gpu", 2)
+    with pytest.raises(ValueError, match="takes one GPU, and sees 2"):
+        train(tmp_path)
+
+
+def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, caplog):
+    def no_lock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(training.fcntl, "flock", no_lock)
+    with training.claim(tmp_path, "key"):
+        assert (tmp_path / "run.json").exists()
+    assert "cannot be locked" in caplog.text
 
 
 def test_training_that_diverges_says_so(tmp_path):

@@ -179,6 +179,7 @@ def embed(
 
     device = devices.claim_device(gpus)
     memory.keep_memory(device)
+    devices.use_float32()
     torch.set_num_threads(threads)
     model, feature_extractor = load_state(folder, identity["state"], settings["seed"])
     encoders.check_layers(model, settings["layers"], identity["model"])

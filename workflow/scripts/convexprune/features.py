@@ -75,6 +75,7 @@ def cache_features(
 
     device = devices.claim_device(gpus)
     memory.keep_memory(device)
+    devices.use_float32()
     dtype = getattr(torch, devices.choose_precision(settings["precision"], device))
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device == "cpu")

@@ -230,6 +230,7 @@ def finetune(
     base = encoders.read_base(encoder)
     device = devices.claim_device(gpus)
     memory.keep_memory(device)
+    devices.use_float32()
     machine = training.Machine(
         device=device,
         precision=devices.choose_precision(settings["precision"], device),
@@ -241,6 +242,7 @@ def finetune(
     torch.use_deterministic_algorithms(device == "cpu")
     set_seed(seed)
     model, full_parameters = build_classifier(encoder, labels, layers, settings)
+    model.to(device)  # all of it, also what stored features stand in for in training
     feature_extractor = AutoFeatureExtractor.from_pretrained(encoder, local_files_only=True)
     clips: dict[str, training.Clips] = {
         split: Clips(samples, table, feature_extractor, model.config.label2id)
@@ -269,7 +271,7 @@ def finetune(
         )
         with faster:
             training_time = training.train(trainer, settings["patience"])
-        scores = trainer.predict(clips["test"]).predictions
+        scores = training.predict(trainer, clips["test"])
 
     predictions = splits["test"][["item", "label"]].assign(
         predicted=[labels[index] for index in scores.argmax(-1)]

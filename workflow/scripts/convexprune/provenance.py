@@ -138,7 +138,12 @@ def describe_usage() -> str:
 
 def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     """What the user can do about an error, in one line."""
-    said = (str(error).splitlines() or [type(error).__name__])[0]
+    lines = str(error).splitlines() or [type(error).__name__]
+    said = lines[0]
+    if said.startswith(
+        "Caught "
+    ):  # in a process that reads clips: torch puts its traceback before what it said
+        said = lines[-1].partition(": ")[2]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (
             "lower this stage's batch_size (of finetuning: micro_batch_size) in the config, or give the job "

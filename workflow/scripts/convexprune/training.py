@@ -157,7 +157,7 @@ def make_trainer(
     `name` stands beside its progress.
 
     It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
-    Raises ValueError unless the batch is a whole number of micro batches.
+    Raises ValueError unless the batch is a whole number of micro batches, and where it sees several GPUs.
     """
     size = machine.micro_batch_size or settings["batch_size"]
     if settings["batch_size"] % size:
@@ -198,6 +198,8 @@ def make_trainer(
         report_to="none",
         disable_tqdm=True,
     )
+    if arguments.n_gpu > 1:  # it would train on each batch times their number
+        raise ValueError(f"training takes one GPU, and sees {arguments.n_gpu}: set CUDA_VISIBLE_DEVICES")
     trainer = Trainer(
         model=model,
         args=arguments,
@@ -230,6 +232,17 @@ def train(trainer: Trainer, patience: int) -> float:
     trainer.state = state
     load_model(trainer.model, Path(state.best_model_checkpoint) / "model.safetensors")
     return state.stateful_callbacks["Stopwatch"]["attributes"]["seconds"]
+
+
+def predict(trainer: Trainer, clips: Clips) -> np.ndarray:
+    """Scores (N, classes) of clips: in float32, as of the model that is saved, whatever it was trained in."""
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    with torch.inference_mode():
+        scores = [
+            model(**{name: values for name, values in batch.items() if name != "labels"}).logits.cpu()
+            for batch in trainer.get_test_dataloader(clips)
+        ]
+    return torch.cat(scores).numpy()
 
 
 def read_state(checkpoint: Path) -> TrainerState:
@@ -279,6 +292,8 @@ def claim(folder: Path, key: str) -> Iterator[None]:
             raise ValueError(
                 f"{lock.read().strip() or 'another process'} trains in {folder}: stop it, or wait for its end"
             ) from error
+        except OSError as error:  # some network file systems have no locks
+            log.warning("%s cannot be locked (%s): let no other run train in it", folder, error)
         lock.truncate(0)
         lock.write(f"process {os.getpid()}\n")
         lock.flush()
