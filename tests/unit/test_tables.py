@@ -157,6 +157,21 @@ def test_seeds_are_averaged_and_their_spread_told(models):
     assert "97.32 ± 0.18 [1.41]" in printed
 
 
+def test_training_times_of_two_devices_are_not_compared(models):
+    sources = inputs()
+    table = sources["finetuning"]
+    moved = (table["model"] == "wav2vec2-base") & (table["layers"] == 12)
+    sources["finetuning"] = table.assign(device=np.where(moved, "Tesla T4", "NVIDIA A100"))
+    found = tables.table1(**sources, models=models, seed=0).set_index("model")
+    alike = tables.table1(**inputs(), models=models, seed=0).set_index("model")
+    assert found.loc[models, "word_train_time_diff"].isna().tolist() == [m == "wav2vec2-base" for m in models]
+    kept = [model for model in models if model != "wav2vec2-base"]
+    pd.testing.assert_frame_equal(found.loc[kept], alike.loc[kept])
+    assert found.loc["average", "word_train_time_diff"] == pytest.approx(
+        alike.loc[kept, "word_train_time_diff"].mean()
+    )
+
+
 @given(st.lists(st.floats(-100, 100), max_size=4))
 def test_fewer_than_five_values_have_no_outlier(values):
     assert not tables.outliers(pd.Series([*values, np.nan], dtype=float)).any()

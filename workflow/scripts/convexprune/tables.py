@@ -109,12 +109,15 @@ def _task_columns(
 ) -> pd.DataFrame:
     """The columns of one task but for the outlier mark, indexed by model; inputs hold that task only."""
     plan = plan.set_index("model")
-    runs = finetuning.groupby(["model", "layers"]).agg(
+    # Who feeds it numbers from elsewhere, such as the paper's, need not tell the devices.
+    runs = finetuning.assign(device=finetuning.get("device", "")).groupby(["model", "layers"])
+    runs = runs.agg(
         accuracy=("accuracy", "mean"),
         spread=("accuracy", "std"),
         sigma=("sigma", "mean"),  # the seeds share their test items: a mean over seeds does not shrink it
         training_time=("training_time", "mean"),
         cached=("cached_features", lambda kind: bool((kind != "none").any())),
+        devices=("device", lambda names: ", ".join(sorted(set(names)))),
     )
     timing, costs, significance = (
         table.set_index(["model", "layers"]) for table in (timing, costs, significance)
@@ -127,12 +130,13 @@ def _task_columns(
     pruned, pruned_costs, times, tests = (
         at(table, plan["layers"]) for table in (runs, costs, timing, significance)
     )
+    same = full["devices"] == pruned["devices"]
     return pd.DataFrame(
         {
             "full": 100 * full["accuracy"],
             "pruned": 100 * pruned["accuracy"],
             "acc_diff": relative_change(full["accuracy"], pruned["accuracy"]),
-            "train_time_diff": relative_change(full["training_time"], pruned["training_time"]),
+            "train_time_diff": relative_change(full["training_time"].where(same), pruned["training_time"]),
             "inference_diff": 100 * (times["ratio_median"] - 1),
             "layers": plan["layers"],
             "full_layers": plan["full_layers"],
@@ -167,7 +171,8 @@ NOTES = (
     "* is an outlier, left out of the average: of five or more accuracy differences, one more than three "
     "interquartile ranges outside the quartiles.",
     "Train time: wall time of the training loop, on a machine that may have run other jobs beside it; early "
-    "stopping counts. ‡ read the stored features of the front end, which the paper's times do not.",
+    "stopping counts. Empty where full and pruned ran on other devices. ‡ read the stored features of the "
+    "front end, which the paper's times do not.",
     "Inference: the change of the median time for a random 1 s input ± its standard error. † was measured "
     "while other work ran on the machine: measure it again before you quote it.",
     "Size: model.safetensors in float32. Multiply-adds: of the convolutions and matrix products for 1 s of "
