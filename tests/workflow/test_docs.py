@@ -39,6 +39,7 @@ RUN_BY = {
 NOT_RUN = {
     "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
     ".venv/bin/python -m convexprune compare-alignments A.csv B.csv": "see test_comparison.py",
+    ".venv/bin/python -m convexprune discard": "make resume runs it; see test_resume.py",
     ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
     ".venv/bin/python tests/webmaus.py --port 8080 --failures 0.2": "serves for ever; see test_maus.py",
     ".venv/bin/snakemake --cores all --forcerun align_shard": "asks the web service; see test_service.py",
@@ -56,7 +57,8 @@ NOT_RUN = {
     "pre-commit install": "the hooks of this clone; they run make lint",
     "python benchmarks/convexity.py": "40 minutes",
     "python benchmarks/convexity.py --nnconvexity 2000": "9 minutes",
-    "python benchmarks/embeddings.py --threads 1 --batches 2 --batch-size 32 --repeats 2": "minutes",
+    "python -m convexprune discard": "make resume runs it; see test_resume.py",
+    "python benchmarks/embeddings.py --threads 2": "minutes",
     "python benchmarks/finetuning.py": "an hour",
     "python benchmarks/float16.py results/demo resources/demo.yaml hubert-small words": "reads the demo",
     "python benchmarks/ingestion.py": "minutes, 6 GB",
