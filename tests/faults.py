@@ -119,10 +119,10 @@ def processes(folder: Path) -> dict[int, str]:
     return found
 
 
-def kill(pids: list[int]) -> None:
+def send(number: signal.Signals, pids: list[int]) -> None:
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             continue
 
@@ -144,17 +144,19 @@ def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Rando
         return None
     which = rng.choice(["Snakemake", "job", "both"]) if jobs else "Snakemake"
     victims = [*(masters if which != "job" else []), *(jobs[:1] if which != "Snakemake" else [])]
-    kill(victims)
+    send(signal.SIGKILL, victims)
     run.wait(600)
     names = " and ".join(found[pid] for pid in victims)
+    send(signal.SIGSTOP, list(processes(folder)))  # so that none ends before it is looked at
     left = list(processes(folder))
     if left and rng.random() < 0.5:
-        kill(left)
+        send(signal.SIGKILL, left)
         names += f", then {len(left)} jobs that it left"
     elif left:  # `make resume` must not start beside them
         refused = resume(folder)
         if refused.wait(60) == 0 or "still runs here" not in (folder / "run.log").read_text()[-2000:]:
             sys.exit(f"make resume started beside {left}")
+        send(signal.SIGCONT, left)
         names += f"; {len(left)} jobs that it left came to their end"
     while processes(folder):
         time.sleep(0.1)
