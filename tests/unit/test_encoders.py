@@ -207,7 +207,7 @@ def test_import_refuses_what_is_no_model_folder(tmp_path):
 def hub(tmp_path, monkeypatch):
     """A hub with one model, `someone/tiny`, its weights as .bin only, whose commit is `abc`."""
     model = make_encoder()
-    fetched = SimpleNamespace(model=model, patterns=None, revision=None, head="abc")
+    fetched = SimpleNamespace(model=model, patterns=None, revision=None, head="abc", prepared=True)
 
     def model_info(self, model_id, revision):
         assert model_id == "someone/tiny"
@@ -228,7 +228,8 @@ def hub(tmp_path, monkeypatch):
         fetched.revision, fetched.patterns, fetched.folder = revision, allow_patterns, Path(local_dir)
         fetched.found = fetched.folder.exists()
         model.config.save_pretrained(local_dir)
-        make_feature_extractor().save_pretrained(local_dir)
+        if fetched.prepared:
+            make_feature_extractor(do_normalize=False).save_pretrained(local_dir)
         torch.save(model.state_dict(), f"{local_dir}/pytorch_model.bin")
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
@@ -246,7 +247,25 @@ def test_download_fetches_the_commit_and_normalises_the_folder(tmp_path, clips, 
     assert torch.equal(loaded(clips).last_hidden_state, hub.model(clips).last_hidden_state)
     record = json.loads((tmp_path / "out/provenance.json").read_text())
     assert (record["id"], record["revision"], record["licence"]) == ("someone/tiny", "abc", "mit")
+    assert record["feature_extractor"] == "checkpoint"
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".out.commit.json"}
+
+
+def test_a_checkpoint_that_does_not_say_how_clips_are_prepared_is_used_all_the_same(tmp_path, hub, caplog):
+    """vasista22/ccc-wav2vec2-base, one of the paper's seven, has config.json and pytorch_model.bin alone."""
+    hub.prepared = False
+    sources.download_encoder(tmp_path / "out", {"id": "someone/tiny", "revision": "v1", "layers": LAYERS})
+    assert "has no preprocessor_config.json: clips are normalised" in caplog.text
+    _, feature_extractor = encoders.load_encoder(tmp_path / "out")
+    assert (feature_extractor.do_normalize, feature_extractor.sampling_rate) == (True, 16_000)
+    assert json.loads((tmp_path / "out/provenance.json").read_text())["feature_extractor"] == "default"
+
+
+def test_a_model_on_spectrograms_must_say_how_clips_are_prepared(tmp_path):
+    encoders.save_folder(tmp_path, make_encoder("whisper"), make_feature_extractor("whisper"))
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"cannot be loaded as a speech model: .*preprocessor_config\.json"):
+        encoders.load_encoder(tmp_path)
 
 
 def test_a_branch_that_moves_is_downloaded_again_as_it_was(tmp_path, hub):
@@ -282,11 +301,12 @@ def test_download_checks_the_layers(tmp_path, hub):
 
 def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch):
     def model_info(self, model_id, revision):
-        raise ConnectionError("no route\nmore")
+        raise ConnectionError("no route\n\nmore")  # the hub's client says why below
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
     with pytest.raises(
-        ValueError, match=r"cannot download model a/b at revision c: no route. .* source: path"
+        ValueError,
+        match=r"model a/b at revision c: no route more. .*hf download a/b --revision c.* source: path",
     ) as caught:
         sources.download_encoder(tmp_path, {"id": "a/b", "revision": "c", "layers": 4})
     assert "\n" not in str(caught.value)

@@ -419,13 +419,17 @@ REST = {"preprocessor_config.json": "", "model.safetensors": ""}
     [
         (
             {},
-            'path: "."; has no config.json, no preprocessor_config.json, no model.safetensors or py',
+            'path: "."; has no config.json, no model.safetensors or pytorch_model.bin; required: a Hugging',
         ),
         (
             {"config.json": "{}", "preprocessor_config.json": ""},
             "has no model.safetensors or pytorch_model.bin",
         ),
         ({"config.json": "{", **REST}, "its config.json cannot be read"),
+        (
+            {"config.json": '{"model_type": "whisper", "encoder_layers": 7}', "model.safetensors": ""},
+            "has no preprocessor_config.json; required by whisper",
+        ),
         (
             {"config.json": '{"num_hidden_layers": 6}', **REST},
             "layers: 7; must be 6, as config.json",
@@ -442,6 +446,13 @@ def test_a_model_folder_that_cannot_be_used_is_named(paper, tmp_path, monkeypatc
         (tmp_path / name).write_text(content)
     [line] = problems(change(paper, ["models", "mine"], {"source": "path", "path": ".", "layers": 7}))
     assert said in line
+
+
+def test_a_model_folder_need_not_say_how_waveforms_are_prepared(paper, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "wav2vec2", "num_hidden_layers": 7}')
+    (tmp_path / "pytorch_model.bin").write_text("")
+    model = {"source": "path", "path": str(tmp_path), "layers": 7}
+    configuration.complete(change(paper, ["models", "mine"], model))
 
 
 def test_speakers_that_are_made_must_say_enough(paper):

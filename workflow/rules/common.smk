@@ -108,8 +108,8 @@ def models_from(source):
 def get_model_files(wildcards):
     """The files of a local model folder."""
     folder = Path(MODELS[wildcards.model]["path"])
-    weights = configuration.find_weights(folder)
-    return [str(folder / "config.json"), str(folder / "preprocessor_config.json"), str(weights)]
+    settings = [folder / "config.json", folder / "preprocessor_config.json"]  # the second may be missing
+    return [str(path) for path in (*settings, configuration.find_weights(folder)) if path.exists()]
 
 
 def get_layers(model, task):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas/config.schema.yaml"
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
+SPECTROGRAMS = ("whisper", "wav2vec2-bert")  # types of models whose folders must say how clips are prepared
 TYPES = {"object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number"} | {
     "number": "a number",
     "boolean": "true or false",
@@ -385,8 +386,10 @@ def folder_problems(path: list[str], folder: Path, layers: int) -> Iterator[str]
     if not folder.is_dir():
         yield line([*path, "path"], str(folder), f"no such folder (seen from {os.getcwd()})")
         return
-    there = {name: (folder / name).is_file() for name in ("config.json", "preprocessor_config.json")}
-    there["model.safetensors or pytorch_model.bin"] = find_weights(folder) is not None
+    there = {
+        "config.json": (folder / "config.json").is_file(),
+        "model.safetensors or pytorch_model.bin": find_weights(folder) is not None,
+    }
     if missing := [name for name, found in there.items() if not found]:
         told = f"has no {', no '.join(missing)}; required: a Hugging Face folder"
         yield line([*path, "path"], str(folder), told)
@@ -397,6 +400,9 @@ def folder_problems(path: list[str], folder: Path, layers: int) -> Iterator[str]
     except (OSError, ValueError, AttributeError) as error:
         yield line([*path, "path"], str(folder), f"its config.json cannot be read ({error})")
         return
+    kind = stated.get("model_type")
+    if kind in SPECTROGRAMS and not (folder / "preprocessor_config.json").is_file():
+        yield line([*path, "path"], str(folder), f"has no preprocessor_config.json; required by {kind}")
     if found not in (None, layers):
         yield line([*path, "layers"], layers, f"must be {found}, as {folder / 'config.json'} says")
 

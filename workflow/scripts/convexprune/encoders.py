@@ -9,6 +9,7 @@ checkpoint is never run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from torch.nn import Module, ModuleList
     from transformers import PreTrainedConfig, PreTrainedModel, SequenceFeatureExtractor
 
+log = logging.getLogger(__name__)
+
+# Where a folder says how clips are prepared for its model: the second with a tokenizer.
+PREPARATION = ("preprocessor_config.json", "processor_config.json")
 # What is loaded comes from the folder alone, and none of its code is run.
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
 # Checkpoints may lack the mask vector (it serves training alone and starts at random) and Whisper's head.
@@ -199,10 +204,17 @@ def naming(folder: str | os.PathLike[str]) -> Iterator[None]:
 def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, SequenceFeatureExtractor]:
     """The bare encoder (float32, eval mode) and the feature extractor of a model folder.
 
-    A head and Whisper's decoder are left out. Raises ValueError if the folder is not a supported model or
-    lacks some of the encoder's weights.
+    A head and Whisper's decoder are left out. A model on waveforms in a folder that does not say how to
+    prepare them (ccc-wav2vec2-base) gets the default of Transformers: mean 0 and variance 1. Raises
+    ValueError if the folder is not a supported model or lacks some of the encoder's weights.
     """
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
+    from transformers import (
+        AutoConfig,
+        AutoFeatureExtractor,
+        AutoModel,
+        AutoModelForAudioClassification,
+        Wav2Vec2FeatureExtractor,
+    )
 
     with naming(folder):
         # The one class that holds Whisper's encoder without its decoder.
@@ -214,9 +226,19 @@ def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, Seque
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ValueError(f"{folder} lacks the weights {', '.join(missing[:3])}{more}")
-    with naming(folder):
-        feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
-    return base_encoder(model).eval(), feature_extractor
+    model = base_encoder(model).eval()
+    if model.main_input_name == "input_values" and not states_preparation(folder):
+        feature_extractor = Wav2Vec2FeatureExtractor()
+        log.warning("%s has no %s: clips are normalised, as Transformers does it", folder, PREPARATION[0])
+    else:
+        with naming(folder):
+            feature_extractor = AutoFeatureExtractor.from_pretrained(folder, **LOCAL)
+    return model, feature_extractor
+
+
+def states_preparation(folder: str | os.PathLike[str]) -> bool:
+    """Whether a model folder says how clips are to be prepared."""
+    return any((Path(folder) / name).is_file() for name in PREPARATION)
 
 
 def configure_classifier(folder: str | os.PathLike[str], **changes: Any) -> PreTrainedConfig:

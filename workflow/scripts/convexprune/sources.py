@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from convexprune import provenance
-from convexprune.encoders import check_layers, load_encoder, save_encoder
+from convexprune.encoders import PREPARATION, check_layers, load_encoder, save_encoder, states_preparation
 from convexprune.progress import Progress
 
 
@@ -31,9 +31,15 @@ def import_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -> 
             "id": path.name,
             "revision": None,
             "licence": read_licence(path),
+            "feature_extractor": name_preparation(path),
             "settings": settings,
         },
     )
+
+
+def name_preparation(folder: Path) -> str:
+    """Who says how clips are prepared for the model in `folder`: itself, or Transformers by default."""
+    return "checkpoint" if states_preparation(folder) else "default"
 
 
 def read_licence(folder: Path) -> str | None:
@@ -67,18 +73,18 @@ def downloaded(model_id: str, revision: str, store: Path) -> Iterator[tuple[Path
             snapshot_download(
                 model_id,
                 revision=commit,
-                allow_patterns=["config.json", "preprocessor_config.json", "processor_config.json", *weights],
+                allow_patterns=["config.json", *PREPARATION, *weights],
                 local_dir=store / commit,
                 tqdm_class=Progress,
             )
     except provenance.DiskFullError:
         raise
     except Exception as error:  # the client passes on its HTTP library's errors, of many types
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(
             f"cannot download model {model_id} at revision {revision}: {reason}. Without access to the "
-            f"hub, fetch it elsewhere (hf download {model_id} --local-dir FOLDER) and give that folder "
-            "(in the config, source: path and path: FOLDER)"
+            f"hub, fetch it elsewhere (hf download {model_id} --revision {revision} --local-dir FOLDER) and "
+            "give that folder (in the config, source: path and path: FOLDER)"
         ) from error
     licence = info.card_data.get("license") if info.card_data else None
     try:
@@ -114,5 +120,6 @@ def download_encoder(folder: str | os.PathLike[str], settings: dict[str, Any]) -
     with downloaded(asked["id"], commit, folder.with_name(f".{folder.name}.download")) as (fetched, origin):
         model, feature_extractor = load_encoder(fetched)
         check_layers(model, settings["layers"], settings["id"])
-        save_encoder(folder, model, feature_extractor, {**origin, "settings": settings})
+        origin |= {"feature_extractor": name_preparation(fetched), "settings": settings}
+        save_encoder(folder, model, feature_extractor, origin)
         provenance.write_json(record, asked | {"commit": origin["revision"]})
