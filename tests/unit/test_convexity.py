@@ -236,7 +236,14 @@ def test_no_structure_scores_chance_and_pairs_without_a_path_nothing():
     rng = np.random.default_rng(0)
     result = graph_convexity(rng.normal(size=(800, 8)), rng.integers(0, 4, 800), 10)
     assert result.chance == 0.25
+    assert result.pair_chance == pytest.approx(0.25, abs=0.01)
     assert result.score == pytest.approx(0.25, abs=0.06)
+    unbalanced = graph_convexity(rng.normal(size=(1000, 8)), np.repeat([0, 1], [900, 100]), 10)
+    assert unbalanced.pair_chance == pytest.approx(
+        (900**2 * 899 + 100**2 * 99) / (1000 * (900 * 899 + 100 * 99))
+    )
+    assert unbalanced.score == pytest.approx(unbalanced.pair_chance, abs=0.06)
+    assert (unbalanced.chance, unbalanced.class_score) == (0.5, pytest.approx(0.5, abs=0.06))
     two = graph_convexity([[0.0], [1.0], [100.0], [101.0]], ["a", "a", "a", "a"], 1)
     assert (two.score, two.n_unreachable, two.n_pairs) == (4 / 12, 8, 12)
 

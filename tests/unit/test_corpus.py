@@ -155,6 +155,15 @@ def test_a_recording_of_the_test_archive_is_for_test_only(tmp_path, test_archive
     assert "1 recordings of" in (tmp_path / "log").read_text()
 
 
+def test_a_recording_of_the_test_archive_is_known_by_any_of_its_names(tmp_path, test_archive):
+    """25 of the 35 words are in `_unknown_` there, most with the ending twice."""
+    files = train_files() | lists(VALIDATION, TESTING)
+    files |= {"./bed/cccccccc_nohash_2.wav": wav(noise(5)), "./visual/cccccccc_nohash_0.wav": wav(noise(7))}
+    output = ingest(tmp_path, write_tar(tmp_path / "train.tar.gz", files), test_archive)
+    assert_same(stored(output), EXPECTED)
+    assert "2 recordings of" in (tmp_path / "log").read_text()
+
+
 def test_the_papers_split_rules_on_an_archive_with_every_oddity(tmp_path):
     """Words by the lists, speakers with more than `min_files` of what is left for training, 90/10."""
     clip = wav(noise(1, 100))

@@ -63,7 +63,7 @@ def test_the_papers_counts_come_first_with_what_differs():
     }
     assert ((compared["remark"] != "") == (compared["difference"] != 0)).all()
     text = counts.markdown(table)
-    assert "9 of 13 counts are the paper's." in text
+    assert "9 of 13 counts are those of the paper's data." in text
     listed = text.partition("These differ:")[2]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in listed.strip().splitlines()]
     assert rows[2][:6] == ["words", "test", "files", "4,482", "4,890", "-408"]
@@ -74,7 +74,7 @@ def test_where_nothing_differs_nothing_is_listed():
     table = counts.summarise({"words": ITEMS}, compare=True)
     table["difference"] = table["difference"].where(table["difference"].isna(), 0)
     text = counts.markdown(table)
-    assert "3 of 3 counts are the paper's." in text and "differ" not in text
+    assert "3 of 3 counts are those of the paper's data." in text and "differ" not in text
 
 
 def test_the_markdown_is_a_row_a_split_and_aligned():

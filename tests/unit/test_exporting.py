@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 from convexprune import __main__ as command_line
-from convexprune import encoders, exporting, provenance
+from convexprune import cards, encoders, exporting, provenance
 from convexprune.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from huggingface_hub import ModelCard
@@ -93,6 +93,19 @@ def test_a_pipeline_and_onnx_runtime_label_wav_files_right(exported, tmp_path):
         inputs = extractor(heard, sampling_rate=rate, return_tensors="np")
         [logits] = session.run(None, {"input_values": inputs["input_values"]})
         assert labels[str(logits.argmax())] == label
+
+
+def test_the_card_of_speakers_claims_no_test_split_and_tells_a_disturbed_time(exported):
+    metrics = json.loads((exported / "metrics.json").read_text()) | {"task": "speakers"}
+    metrics["onnx"] |= {"disturbed": True, "machine": "box (Some CPU, 4 CPUs)"}
+    model = AutoModelForAudioClassification.from_pretrained(exported)
+    base = {"id": "some/base", "revision": None, "licence": None}
+    data = {"corpus": "Speech Commands", "datasets": None, "language": "en", "items": {"test": 2}}
+    card = ModelCard(cards.describe_finetuned(model, metrics, base, data))
+    [result] = card.data.eval_results
+    assert result.dataset_split == "train"
+    assert result.dataset_name == "Speech Commands, training recordings split anew"
+    assert "on box (Some CPU, 4 CPUs) (other work ran beside it: measure it again)" in card.text
 
 
 def test_the_exported_folder_says_what_it_is(exported):

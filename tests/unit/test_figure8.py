@@ -43,7 +43,7 @@ def convexity_of(layers, tasks=("words",)) -> pd.DataFrame:
         for (model, full), task in product(layers.items(), tasks)
         for k in range(full + 1)
     ]
-    table = pd.DataFrame(rows).assign(stderr=0.01, chance=0.1)
+    table = pd.DataFrame(rows).assign(stderr=0.01, chance=0.1, pair_chance=0.1)
     return pd.concat([table, table.assign(state="words", score=0.9)])
 
 

@@ -25,7 +25,14 @@ def convexity_of(layers, states=STATES, datasets=("words", "speakers", "phonemes
     rng = np.random.default_rng(0)
     table = pd.DataFrame(
         [
-            {"model": model, "state": state, "dataset": dataset, "layers": k, "chance": 0.2}
+            {
+                "model": model,
+                "state": state,
+                "dataset": dataset,
+                "layers": k,
+                "chance": 0.2,
+                "pair_chance": 0.2,
+            }
             for (model, full), state, dataset in product(layers.items(), states, datasets)
             for k in range(full + 1)
         ]

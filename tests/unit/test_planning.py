@@ -110,7 +110,7 @@ def test_from_embeddings_to_plan(tmp_path, monkeypatch, capsys):
     scores = pd.read_csv(tmp_path / "words.csv")
     assert scores.columns.tolist() == [
         *("model", "state", "dataset", "layers", "score", "stderr", "class_score", "class_stderr"),
-        *("n_items", "n_classes", "n_pairs", "n_unreachable", "chance"),
+        *("n_items", "n_classes", "n_pairs", "n_unreachable", "chance", "pair_chance"),
     ]
     for row in scores.itertuples():
         expected = graph_convexity(layers[row.layers], labels, 3)

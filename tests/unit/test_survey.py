@@ -319,6 +319,18 @@ def test_neighbours_are_fewer_than_the_recordings_that_are_scored(recordings):
     assert 1 <= config["convexity"]["n_neighbors"] < 20 * config["corpus"]["table"]["validation_share"]
 
 
+def test_neighbours_are_fewer_than_the_recordings_of_frequent_speakers_that_are_scored(recordings):
+    """Most recordings here are of speakers who have too few."""
+    record(recordings, *takes("yes", "ann", 40), *takes("yes", "bob", 40))
+    for number in range(60):
+        record(recordings, *takes("no", f"s{number}", 5))
+    starter.init(recordings)
+    config = yaml.safe_load((recordings.parent / "mine.yaml").read_text())
+    assert "speakers" in config["tasks"]
+    scored = 90 * config["datasets"]["speakers"]["validation_share"]
+    assert 1 <= config["convexity"]["n_neighbors"] <= scored / 5
+
+
 def test_a_name_that_is_no_file_name_is_refused(recordings):
     with pytest.raises(ValueError, match="--name a/b"):
         starter.init(recordings, "a/b")

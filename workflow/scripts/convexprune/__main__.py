@@ -257,7 +257,7 @@ def as_text(result: Convexity, *, sampled: bool) -> str:
     lines = [
         f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
         f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
-        f"chance                  {result.chance:.4f}",
+        f"chance                  {result.pair_chance:.4f} over pairs, {result.chance:.4f} over classes",
         f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
         f"{result.n_unreachable} without a path",
     ]

@@ -53,7 +53,11 @@ class Convexity:
         class_score: the mean of the means of the classes.
         class_stderr: as `stderr`, of `class_score`.
         class_sampling_stderr: as `sampling_stderr`, of `class_score`.
-        chance: 1 / number of classes with pairs: what balanced classes without any structure would score.
+        chance: 1 / number of classes with pairs: what `class_score`, and for balanced classes `score`, would
+            be without any structure.
+        pair_chance: what `score` would roughly be without any structure: the mean share of its class among
+            all points, over pairs, sum n_c^2 (n_c - 1) / (N sum n_c (n_c - 1)). At least `chance`, but for
+            classes without pairs.
         n_items: all points.
         n_classes: the classes with pairs.
         n_pairs: their ordered pairs.
@@ -68,6 +72,7 @@ class Convexity:
     class_stderr: float
     class_sampling_stderr: float
     chance: float
+    pair_chance: float
     n_items: int
     n_classes: int
     n_pairs: int
@@ -101,9 +106,11 @@ def graph_convexity(
     that of its class, and as a vertex of other points' paths, by whether it is of their class more than its
     neighbours are. The spread of the sum of both within each class gives the error (the infinitesimal
     jackknife); classes and their sizes are taken as given. In simulations with the default of 10 neighbours
-    in ten and more dimensions it is 0.9 to 1.3 times the true one where classes overlap, and up to 1.6 times
-    where there is no structure at all; for one neighbour, in one dimension, or for far classes of few points
-    it can be half of the true one. Counting points as ends only would give half of it everywhere.
+    in ten and more dimensions it is 0.9 to 1.3 times the true one where classes overlap, for scores up to
+    about 0.9. It is too large where they hardly do (2 times for a score of 0.98, more nearer to 1) and where
+    there is no structure at all (up to 1.6 times); for one neighbour, in one dimension, or for far classes
+    of few points it can be half of the true one. Counting points as ends only would give half of it
+    everywhere.
 
     A class of one member has no pairs and is left out with a warning. Raises ValueError if `representations`
     are not numbers of shape (N, D), are not finite, or are not as many as the labels; unless
@@ -162,6 +169,7 @@ def graph_convexity(
         class_stderr=class_stderr,
         class_sampling_stderr=class_sampling_stderr,
         chance=1 / np.count_nonzero(scored),
+        pair_chance=float(pairs @ n / (len(points) * pairs.sum())),
         n_items=len(points),
         n_classes=int(np.count_nonzero(scored)),
         n_pairs=int(pairs.sum()),
@@ -245,6 +253,7 @@ def score_layers(
                 "n_pairs": result.n_pairs,
                 "n_unreachable": result.n_unreachable,
                 "chance": result.chance,
+                "pair_chance": result.pair_chance,
             }
         )
         classes += [

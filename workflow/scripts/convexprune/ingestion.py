@@ -73,6 +73,13 @@ def parse_name(name: str) -> tuple[str, str]:
     return match.groupdict().get("word", folder), match["speaker"]
 
 
+def identify(name: str) -> tuple[str, str, str]:
+    """Word, speaker and the rest of the name of a recording: alike wherever in the archives it is."""
+    word, speaker = parse_name(name)
+    file = name.rpartition("/")[2]
+    return word, speaker, file.partition("_nohash_")[2].partition(".")[0] if speaker else file
+
+
 def read_wav(content: bytes) -> tuple[np.ndarray, str | None]:
     """Samples of a WAV file as `decode_audio` gives them, and a remark if it is not 16-bit mono at 16 kHz.
 
@@ -139,9 +146,9 @@ def ingest_archives(
             raise ValueError(f"{len(bad)} recordings are bad, so there is no corpus:\n" + "\n".join(bad))
         if not writer.rows:
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
-        tested = {row["path"] for row in writer.rows}
+        tested = {identify(row["path"]) for row in writer.rows}
         rows = split_by_lists(rows, lists, train)
-        if doubled := [row["path"] for row in rows if row["path"] in tested]:
+        if doubled := [row["path"] for row in rows if identify(row["path"]) in tested]:
             logger.warning(
                 "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
                 len(doubled),
@@ -149,7 +156,7 @@ def ingest_archives(
                 train,
                 ", ".join(doubled),
             )
-        writer.rows = [row for row in rows if row["path"] not in tested] + writer.rows
+        writer.rows = [row for row in rows if identify(row["path"]) not in tested] + writer.rows
 
 
 def add_archive(

@@ -33,7 +33,6 @@ def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
         sigma=("sigma", "mean"),
         spread=("accuracy", "std"),
         validation_accuracy=("validation_accuracy", "mean"),
-        training_time=("training_time", "mean"),
     )
 
 
@@ -87,7 +86,8 @@ def study_choices(
     `models` are the swept models of each task; the tables are those of results/README.md, and `seconds` is
     that of `read_seconds`. `lost` is the best choice's accuracy less this one's, means over seeds, 0 to 1.
     `seconds` is the time until the layers are known: of embedding and judging, or of training the model at
-    each depth of 1 or more once. `multiply_adds` are what the chosen model takes for one second of audio.
+    each depth of 1 or more, with every seed. `multiply_adds` are what the chosen model takes for one second
+    of audio.
 
     Raises ValueError where no depth but the full one was trained, and for an unknown `average`.
     """
@@ -98,13 +98,14 @@ def study_choices(
             table[(table["task"] == task) & (table["model"] == model)].set_index("layers").sort_index()
             for table in (finetuning, pretrained, probes, plan, costs)
         )
+        trained = runs.loc[1:, "training_time"].sum()
         runs, full = average_seeds(runs), int(counted.index.max())
         picks = pick_layers(
             runs, scores[planning.SCORES[average]], probe, int(planned.index[0]), full, tolerance
         )
         embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
         time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}
-        time |= dict.fromkeys(CHOICES[-2:], runs.loc[1:, "training_time"].sum())
+        time |= dict.fromkeys(CHOICES[-2:], trained)
         for choice, layers in picks.items():
             chosen = runs.loc[layers, ["accuracy", "sigma", "spread"]]
             lost = runs.loc[picks["best on test"], "accuracy"] - chosen["accuracy"]

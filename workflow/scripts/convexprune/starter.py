@@ -90,7 +90,7 @@ def make_config(found: Survey, name: str, csv: Path, gpus: int) -> str:
     steps = min(most, 100 * math.ceil(epochs * found.count("train") / batch_size / 100))
     points = found.count("validation")  # of which convexity is measured
     if speakers:
-        points = min(points, int(found.count("train") * (1 - found.share) * found.share))
+        points = min(points, int(found.frequent_speakers.sum() * (1 - found.share) * found.share))
     neighbors = max(1, min(10, points // 5))
 
     corpus = ["corpus:", "  table:", f"    csv: {json.dumps(str(csv), ensure_ascii=False)}"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from convexprune import markdown_tables
 
-SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
+SCORES = {"pair": ("score", "stderr", "pair_chance"), "class": ("class_score", "class_stderr", "chance")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
     "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what the "
@@ -103,7 +103,7 @@ def layers_kept(plan: pd.DataFrame) -> str:
 
 def convexity_table(convexity: pd.DataFrame, average: str) -> str:
     """A row a model, state and dataset: no layer, the best of one or more, all."""
-    score, stderr = SCORES[average]
+    score, stderr, chance = SCORES[average]
 
     def shown(row: pd.Series) -> str:
         return f"{row[score]:.3f} ± {row[stderr]:.3f}"
@@ -114,7 +114,7 @@ def convexity_table(convexity: pd.DataFrame, average: str) -> str:
         best = scores[score].loc[1:].idxmax()
         rows.append(
             (
-                *(model, dataset, state, f"{scores['chance'].iloc[0]:.3f}", shown(scores.iloc[0])),
+                *(model, dataset, state, f"{scores[chance].iloc[0]:.3f}", shown(scores.iloc[0])),
                 *(f"{shown(scores.loc[best])} ({best})", shown(scores.iloc[-1])),
             )
         )

@@ -66,16 +66,17 @@ class Survey:
         return int((self.splits == split).sum())
 
     @property
-    def frequent_speakers(self) -> int:
-        """Speakers with more training recordings than MIN_SPEAKER_FILES."""
-        if not self.has_speakers:
-            return 0
-        trained_on = self.table["speaker"][self.splits == "train"]
-        return int((trained_on.value_counts() > MIN_SPEAKER_FILES).sum())
+    def frequent_speakers(self) -> pd.Series:
+        """Training recordings of each speaker who has more than MIN_SPEAKER_FILES."""
+        speakers = (
+            self.table["speaker"][self.splits == "train"] if self.has_speakers else pd.Series(dtype=str)
+        )
+        counts = speakers.value_counts()
+        return counts[counts > MIN_SPEAKER_FILES]
 
     @property
     def tasks(self) -> list[str]:
-        return ["words", "speakers"] if self.frequent_speakers > 1 else ["words"]
+        return ["words", "speakers"] if len(self.frequent_speakers) > 1 else ["words"]
 
 
 def survey(source: Path) -> Survey:
@@ -292,9 +293,9 @@ def checked(found: Survey) -> Survey:
             f"about {found.count('validation')} recordings to measure convexity on: scores will be uncertain "
             "(their standard errors say how much)"
         )
-    if found.has_speakers and found.frequent_speakers < 2:
+    if found.has_speakers and (frequent := len(found.frequent_speakers)) < 2:
         found.problems.append(
-            f"{found.frequent_speakers} speakers have more than {MIN_SPEAKER_FILES} training recordings: "
+            f"{frequent} speakers have more than {MIN_SPEAKER_FILES} training recordings: "
             "too few for the task speakers"
         )
     if found.has_speakers and "split" not in table:

@@ -28,7 +28,7 @@ BLUE, ORANGE, GREEN, RED, PINK, *_, GREY, _, SKY = seaborn.color_palette("colorb
 DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}
 MODELS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 MARKERS = "osD^vPXp"  # one more than colours, so that a pair of both repeats late
-SCORES = {"pair": ("score", "stderr"), "class": ("class_score", "class_stderr")}
+SCORES = {"pair": ("score", "stderr", "pair_chance"), "class": ("class_score", "class_stderr", "chance")}
 LAYERS = "transformer layers kept (the paper's layer number + 1)"
 POINT = {"linestyle": "none", "markersize": 3.5}
 HOLLOW = {"markerfacecolor": "white"}
@@ -57,9 +57,8 @@ def in_percent(convexity: pd.DataFrame, average: str) -> pd.DataFrame:
     """The convexity table with `score`, `stderr` and `chance` in %, of the mean asked for."""
     if average not in SCORES:
         raise ValueError(f"average must be one of {sorted(SCORES)}, not {average!r}")
-    score, stderr = SCORES[average]
-    columns = {"score": score, "stderr": stderr, "chance": "chance"}
-    return convexity.assign(**{name: 100 * convexity[column] for name, column in columns.items()})
+    columns = zip(("score", "stderr", "chance"), SCORES[average], strict=True)
+    return convexity.assign(**{name: 100 * convexity[column] for name, column in columns})
 
 
 def average_runs(finetuning: pd.DataFrame) -> pd.DataFrame:
