@@ -42,7 +42,7 @@ rule merge_convexity:
 
 checkpoint plan_layers:
     input:
-        code=library("planning"),
+        code=library("planning", "averages"),
         scores=get_plan_scores,
     output:
         plan="<results>/plan.csv",

@@ -111,7 +111,7 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        code=library("selection", "planning", "tables", "markdown_tables"),
+        code=library("selection", "averages", "tables", "markdown_tables"),
         finetuning="<results>/finetuning.csv",
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
@@ -138,7 +138,7 @@ rule study_choices:
 
 rule correlate_convexity:
     input:
-        code=library("correlation", "planning"),
+        code=library("correlation", "planning", "averages"),
         finetuning="<results>/finetuning.csv",
         convexity="<results>/convexity.csv",
         probes=get_probes,
@@ -163,7 +163,7 @@ rule correlate_convexity:
 
 rule draw_figure1:
     input:
-        code=library("figures/figure1", "figures/style"),
+        code=library("figures/figure1", "figures/style", "averages"),
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
     output:
@@ -192,7 +192,7 @@ rule draw_figure1:
 
 rule draw_figure2:
     input:
-        code=library("figures/figure2", "figures/style"),
+        code=library("figures/figure2", "figures/style", "averages"),
         convexity="<results>/convexity.csv",
         finetuning="<results>/finetuning.csv",
     output:
@@ -222,7 +222,7 @@ rule draw_figure2:
 
 rule draw_figure3:
     input:
-        code=library("figures/figure3", "figures/style"),
+        code=library("figures/figure3", "figures/style", "averages"),
         choices="<results>/choices.csv",
     output:
         csv="<results>/figures/figure3.csv",
@@ -246,7 +246,7 @@ rule draw_figure3:
 
 rule draw_figure4:
     input:
-        code=library("figures/figure4", "figures/style"),
+        code=library("figures/figure4", "figures/style", "averages"),
         convergence="<results>/convergence.csv",
         correlations="<results>/correlations.csv",
     output:
@@ -271,7 +271,7 @@ rule draw_figure4:
 
 rule draw_figure5:
     input:
-        code=library("figures/figure5", "figures/style"),
+        code=library("figures/figure5", "figures/style", "averages"),
         classes=expand(
             "<results>/convexity/{model}/pretrained/{dataset}.classes.csv", model=MODELS, dataset=DATASETS
         ),
@@ -298,7 +298,7 @@ rule draw_figure5:
 
 rule draw_figure6:
     input:
-        code=library("figures/figure6", "figures/style"),
+        code=library("figures/figure6", "figures/style", "averages"),
         finetuning="<results>/finetuning.csv",
         costs="<results>/costs.csv",
         timing="<results>/timing.csv",
@@ -325,7 +325,7 @@ rule draw_figure6:
 
 rule draw_figure7:
     input:
-        code=library("figures/figure7", "figures/style"),
+        code=library("figures/figure7", "figures/style", "averages"),
         logs=lambda wildcards: get_run_files("training_log.csv"),
         plan="<results>/plan.csv",
     output:
@@ -350,7 +350,7 @@ rule draw_figure7:
 
 rule draw_figure8:
     input:
-        code=library("figures/figure8", "figures/style", "embeddings"),
+        code=library("figures/figure8", "figures/style", "averages", "embeddings"),
         embeddings=expand("<results>/embeddings/{model}/pretrained/{task}.h5", model=MODELS, task=TASKS),
         convexity="<results>/convexity.csv",
         plan="<results>/plan.csv",
@@ -381,7 +381,7 @@ rule draw_figure8:
 
 rule write_summary:
     input:
-        code=library("summary", "markdown_tables", "pages", "benchmarks"),
+        code=library("summary", "averages", "markdown_tables", "pages", "benchmarks"),
         plan="<results>/plan.csv",
         table1="<results>/table1.md",
         convexity="<results>/convexity.csv",

@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test, rankdata
 
-from convexprune import planning
-
-STDERRS = {"pair": "stderr", "class": "class_stderr"}
+from convexprune import averages, planning
 
 
 def study_convergence(
@@ -22,7 +20,7 @@ def study_convergence(
     accuracy that same run's. `convexity` and `stderr` are the last layer's; `stops_rising` is the fewest
     layers, one or more, whose convexity is within `tolerance` of the highest, and `convexity_there` theirs.
     """
-    score, stderr = planning.SCORES[average], STDERRS[average]
+    score, stderr, _ = averages.COLUMNS[average]
     runs = finetuning[(finetuning["layers"] == finetuning["full_layers"]) & (finetuning["seed"] == seed)]
     rows = []
     for run in runs.sort_values(["task", "model"], ascending=[False, True]).itertuples():
@@ -54,7 +52,7 @@ def correlate(
     Only the points of the last-layer relation within a task can be exchanged for each other, which is what a
     permutation test needs: depths of a model are alike, models and tasks differ. The others have no p-value.
     """
-    score = planning.SCORES[average]
+    score = averages.COLUMNS[average].score
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
     judges = {"pretrained convexity": pretrained.assign(judge=pretrained[score])}
     if probes is not None:

@@ -148,7 +148,14 @@ def ingest_archives(
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
         tested = {identify(row["path"]) for row in writer.rows}
         rows = split_by_lists(rows, lists, train)
-        if doubled := [row["path"] for row in rows if identify(row["path"]) in tested]:
+        kept: list[dict[str, Any]] = []
+        doubled: list[str] = []
+        for row in rows:
+            if identify(row["path"]) in tested:
+                doubled.append(row["path"])
+            else:
+                kept.append(row)
+        if doubled:
             logger.warning(
                 "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
                 len(doubled),
@@ -156,7 +163,7 @@ def ingest_archives(
                 train,
                 ", ".join(doubled),
             )
-        writer.rows = [row for row in rows if identify(row["path"]) not in tested] + writer.rows
+        writer.rows = kept + writer.rows
 
 
 def add_archive(

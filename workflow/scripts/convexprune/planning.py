@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from convexprune import averages
+
 COLUMNS = ["model", "task", "layers", "full_layers", "rule", "reason"]
-SCORES = {"pair": "score", "class": "class_score"}  # the two averages of convexity and their columns
 
 
 def plan_layers(
@@ -53,7 +54,7 @@ def _scores(convexity: pd.DataFrame | None, model: str, task: str, full: int, av
     found = pd.Series(dtype=float)
     if convexity is not None:
         mine = convexity.query("model == @model and dataset == @task and state == 'pretrained'")
-        found = mine.set_index("layers")[SCORES[average]].sort_index()
+        found = mine.set_index("layers")[averages.COLUMNS[average].score].sort_index()
     if missing := sorted(set(range(1, full + 1)) - set(found.index)):
         raise ValueError(
             f"no convexity of {model} on {task} for layers {missing}: score them before planning"

@@ -140,9 +140,8 @@ def advise(error: BaseException, log_path: str | os.PathLike[str]) -> str:
     """What the user can do about an error, in one line."""
     lines = str(error).splitlines() or [type(error).__name__]
     said = lines[0]
-    if said.startswith(
-        "Caught "
-    ):  # in a process that reads clips: torch puts its traceback before what it said
+    # torch puts the traceback of a process that reads clips before what that said.
+    if said.startswith("Caught "):
         said = lines[-1].partition(": ")[2]
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return (

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from convexprune import markdown_tables, planning, tables
+from convexprune import averages, markdown_tables, tables
 
 CHOICES = (
     *("plan", "convexity", "highest convexity", "linear probe"),
@@ -101,7 +101,7 @@ def study_choices(
         trained = runs.loc[1:, "training_time"].sum()
         runs, full = average_seeds(runs), int(counted.index.max())
         picks = pick_layers(
-            runs, scores[planning.SCORES[average]], probe, int(planned.index[0]), full, tolerance
+            runs, scores[averages.COLUMNS[average].score], probe, int(planned.index[0]), full, tolerance
         )
         embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
         time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}

@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from convexprune import markdown_tables
+from convexprune import averages, markdown_tables
 
-SCORES = {"pair": ("score", "stderr", "pair_chance"), "class": ("class_score", "class_stderr", "chance")}
 MEANS = {"pair": "over pairs", "class": "of the class means"}
 CAPTIONS = {
     "figure1": "Figure 1. Convexity by layer. Look where a solid curve stops rising; a circle marks what the "
@@ -103,7 +102,7 @@ def layers_kept(plan: pd.DataFrame) -> str:
 
 def convexity_table(convexity: pd.DataFrame, average: str) -> str:
     """A row a model, state and dataset: no layer, the best of one or more, all."""
-    score, stderr, chance = SCORES[average]
+    score, stderr, chance = averages.COLUMNS[average]
 
     def shown(row: pd.Series) -> str:
         return f"{row[score]:.3f} ± {row[stderr]:.3f}"

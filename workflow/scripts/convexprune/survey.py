@@ -68,10 +68,9 @@ class Survey:
     @property
     def frequent_speakers(self) -> pd.Series:
         """Training recordings of each speaker who has more than MIN_SPEAKER_FILES."""
-        speakers = (
-            self.table["speaker"][self.splits == "train"] if self.has_speakers else pd.Series(dtype=str)
-        )
-        counts = speakers.value_counts()
+        if not self.has_speakers:
+            return pd.Series(dtype=int)
+        counts = self.table["speaker"][self.splits == "train"].value_counts()
         return counts[counts > MIN_SPEAKER_FILES]
 
     @property

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from convexprune import provenance
+from convexprune import averages, provenance
 
 WIDTH, PAGE = 3.6, 7.2  # inches: a column of a two-column page, and both
 NARROW = 0.62  # inches: a panel is at least as wide, be there more than a page takes
@@ -28,7 +28,6 @@ BLUE, ORANGE, GREEN, RED, PINK, *_, GREY, _, SKY = seaborn.color_palette("colorb
 DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}
 MODELS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 MARKERS = "osD^vPXp"  # one more than colours, so that a pair of both repeats late
-SCORES = {"pair": ("score", "stderr", "pair_chance"), "class": ("class_score", "class_stderr", "chance")}
 LAYERS = "transformer layers kept (the paper's layer number + 1)"
 POINT = {"linestyle": "none", "markersize": 3.5}
 HOLLOW = {"markerfacecolor": "white"}
@@ -55,10 +54,10 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it tells of eve
 
 def in_percent(convexity: pd.DataFrame, average: str) -> pd.DataFrame:
     """The convexity table with `score`, `stderr` and `chance` in %, of the mean asked for."""
-    if average not in SCORES:
-        raise ValueError(f"average must be one of {sorted(SCORES)}, not {average!r}")
-    columns = zip(("score", "stderr", "chance"), SCORES[average], strict=True)
-    return convexity.assign(**{name: 100 * convexity[column] for name, column in columns})
+    if average not in averages.COLUMNS:
+        raise ValueError(f"average must be one of {sorted(averages.COLUMNS)}, not {average!r}")
+    columns = averages.COLUMNS[average]._asdict()
+    return convexity.assign(**{name: 100 * convexity[column] for name, column in columns.items()})
 
 
 def average_runs(finetuning: pd.DataFrame) -> pd.DataFrame:
