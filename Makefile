@@ -6,18 +6,28 @@ CONFIG ?= config.yaml
 RESULTS ?= results/paper
 KILLS ?= 21
 BIN := .venv/bin
+# Recipes read these from the shell's environment, so that names may have spaces and quotes.
+export CONFIG RESULTS
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
-RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end reruns service table_corpus)
+RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end names reruns service table_corpus)
 
 .PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-kills test-cluster lint docs format lock clean
 
 install: .venv/installed
 
+# With TORCH_INDEX, torch comes from there, and CUDA's packages stay out. `==2.14.1` takes 2.14.1+cpu, too.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
+ifdef TORCH_INDEX
+	grep -E '^torch' requirements.lock > .venv/torch.lock
+	grep -vE '^(nvidia|cuda|triton)' requirements.lock > .venv/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) --requirement .venv/torch.lock
+	$(BIN)/python -m pip install --quiet --requirement .venv/cpu.lock
+else
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+endif
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
@@ -29,35 +39,32 @@ demo: .venv/installed
 	@echo "Report: results/demo/report.html   Tables: results/demo/*.csv"
 
 # The report of any other config: make report CONFIG=my.yaml RESULTS=results/mine
+# The estimate reads the config first: it reports an error in one line, Snakemake in two or with a trace.
 report: .venv/installed
-	$(BIN)/snakemake --configfile $(CONFIG) --report $(RESULTS)/report.html
+	@$(BIN)/python -m convexprune estimate "$$CONFIG" > /dev/null
+	@$(BIN)/snakemake --configfile "$$CONFIG" --report "$$RESULTS/report.html"
+	@echo "Report: $$RESULTS/report.html"
 
-# After a kill: discard what jobs left unfinished, unlock the folder and run them again. For the demo: CONFIG=resources/demo.yaml
-# A job may outlive the Snakemake that started it: it is looked for too. What it left is a copy of its script.
+# After a kill: discard unfinished outputs, unlock the folder and run the jobs again. For the demo: CONFIG=resources/demo.yaml
 resume: .venv/installed
-	@for process in $$(pgrep -f "[b]in/snakemake|[-]m snakemake|[.]snakemake/scripts/"); do \
-		if [ "$$(readlink /proc/$$process/cwd)" = "$(CURDIR)" ]; then \
-			echo "Snakemake or a job of it still runs here (process $$process): stop it first"; exit 1; \
-		fi; \
-	done
-	rm -rf .snakemake/scripts
+	@$(BIN)/python -m convexprune estimate "$$CONFIG" > /dev/null
 	$(BIN)/python -m convexprune discard
-	$(SNAKEMAKE) --configfile $(CONFIG) --unlock
-	$(SNAKEMAKE) --configfile $(CONFIG) --rerun-incomplete
+	$(SNAKEMAKE) --configfile "$$CONFIG" --unlock
+	$(SNAKEMAKE) --configfile "$$CONFIG" --rerun-incomplete
 
-# What a run will need (jobs, GPU-hours, memory), and what it took (time and memory by rule).
+# Before a run, its needs (jobs, GPU-hours, memory); after it, what it took (time and memory by rule).
 estimate: .venv/installed
-	@$(BIN)/python -m convexprune estimate $(CONFIG)
+	@$(BIN)/python -m convexprune estimate "$$CONFIG"
 
 summary: .venv/installed
-	@$(BIN)/python -m convexprune summary $(RESULTS)
+	@$(BIN)/python -m convexprune summary "$$RESULTS"
 
-# All that takes no run of the whole workflow.
+# All tests that need no run of the whole workflow.
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/workflow \
+	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/workflow \
 		$(RUNS:%=--ignore %) --ignore tests/workflow/test_docs.py --ignore tests/workflow/test_faults.py
 
-# Runs of small configs from end to end, and the matrix of what each edit runs again.
+# Runs of small configs from end to end, and for each kind of edit, which jobs run again.
 test-runs: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(RUNS)
 
@@ -69,11 +76,11 @@ test-docs: .venv/installed
 test-faults: .venv/installed
 	$(BIN)/python -m pytest tests/workflow/test_faults.py
 
-# Kills at random moments, each followed by `make resume`, and undisturbed runs compared. By hand: it takes long.
+# Kills runs at random moments, goes on by `make resume`, and compares with undisturbed runs. By hand: it is slow.
 test-kills: .venv/installed
 	$(BIN)/python tests/faults.py --kills $(KILLS)
 
-# A Slurm of its own on this machine: root, and Debian's slurm-wlm and munge. Some four minutes.
+# Starts its own Slurm on this machine. Needs root, and Debian's slurm-wlm and munge. About four minutes.
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest tests/cluster -rs
 
@@ -84,7 +91,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint --configfile resources/demo.yaml
 
-# The documentation, to site/; a warning is an error. The variable silences a notice about MkDocs' successor.
+# Writes the documentation to site/; warnings are errors. The variable silences a notice about MkDocs' successor.
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html"

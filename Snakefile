@@ -9,6 +9,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/alignment.smk"
@@ -17,14 +18,17 @@ include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
 include: "workflow/rules/finetuning.smk"
 include: "workflow/rules/exporting.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/terminal.smk"
 
 
 rule all:
     default_target: True
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
-        figures=expand("<results>/figures/figure{number}.pdf", number=FIGURES),
+        figures=expand("<results>/figures/{figure}.pdf", figure=DRAWN),
         choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
@@ -33,9 +37,10 @@ rule all:
         summary=multiext("<results>/summary", ".md", ".html"),
         pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
         intermediates=get_intermediates,
+        accepted="<results>/datasets/phonemes.accepted" if "phonemes" in DATASETS else [],
 
 
-# Before any job starts, but not in a dry run, which shows the whole plan.
+# These checks run before any job starts, but not in a dry run, which always shows the whole plan.
 onstart:
     check_results_folder()
     check_terms_of_maus()
@@ -46,4 +51,4 @@ onsuccess:
 
 
 onerror:
-    print_failures(log)
+    print_failures()

@@ -41,24 +41,24 @@ def make_points(N, D, classes):
 
 
 def run_convexprune(points, labels, threads):
-    from convexprune.convexity import graph_convexity
+    from convexprune.convexity.score import graph_convexity
 
-    yield "neighbours and paths", lambda: graph_convexity(points, labels, NEIGHBOURS, threads=threads)
+    yield "neighbours and paths", lambda: graph_convexity(points, labels, NEIGHBOURS, n_jobs=threads)
 
 
 def run_sampled(points, labels, threads):
-    from convexprune.convexity import graph_convexity
+    from convexprune.convexity.score import graph_convexity
 
     yield (
         "neighbours and paths",
-        lambda: graph_convexity(points, labels, NEIGHBOURS, n_sources=SOURCES, threads=threads),
+        lambda: graph_convexity(points, labels, NEIGHBOURS, n_sources=SOURCES, n_jobs=threads),
     )
 
 
 def run_stages(points, labels, threads):
     """The parts of convexprune, the matrix product that a neighbour search contains, and SciPy's paths."""
-    from convexprune.neighbours import BLOCK_BYTES, nearest_neighbours, neighbour_graph
-    from convexprune.paths import inside_shares
+    from convexprune.convexity.neighbours import BLOCK_BYTES, nearest_neighbours, neighbour_graph
+    from convexprune.convexity.paths import inside_shares
     from scipy.sparse import csgraph, csr_array
     from threadpoolctl import threadpool_limits
 
@@ -76,7 +76,7 @@ def run_stages(points, labels, threads):
 
     def find_paths():
         everyone = np.arange(len(points))
-        inside_shares(graph, labels, everyone, np.ones((len(points), 2)), threads=threads)
+        inside_shares(points, graph, labels, everyone, np.ones((len(points), 3)), threads=threads)
 
     def find_paths_by_scipy():
         matrix = csr_array((graph.lengths, graph.targets, graph.starts), shape=(len(points),) * 2)
@@ -112,7 +112,7 @@ def measure(method, size, threads):
     for _, work in METHODS[method](*make_points(200, 8, 3), threads):
         work()
     points, labels = make_points(*size)
-    with open("/proc/self/statm") as file:
+    with open("/proc/self/statm", encoding="utf-8") as file:
         before = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     rows = []
     for stage, work in METHODS[method](points, labels, threads):
@@ -140,7 +140,7 @@ def measure(method, size, threads):
 def describe_machine():
     from threadpoolctl import threadpool_info
 
-    with open("/proc/cpuinfo") as file:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
         names = {line.split(":")[1].strip() for line in file if line.startswith("model name")}
     blas = threadpool_info()[0]
     return (
@@ -193,7 +193,7 @@ def main():
             continue
         command = [sys.executable, __file__, "--threads", str(options.threads), "--measure", method]
         output = subprocess.run(
-            [*command, *map(str, size)], check=True, stdout=subprocess.PIPE, text=True
+            [*command, *map(str, size)], check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         ).stdout
         for row in json.loads(output.splitlines()[-1]):
             print(row, flush=True)

@@ -21,9 +21,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
-from convexprune import corpus, encoders, extraction, memory
+from convexprune.data import corpus
+from convexprune.data.corpus import Corpus
+from convexprune.jobs import memory
+from convexprune.models import devices, encoders, extraction
 from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 LARGE = {
@@ -52,21 +54,17 @@ def make_corpus(folder, n_clips):
 
 def run_job(folder, n_clips, layers, options):
     """The job of rule `embed` over the first `n_clips` clips."""
-    table = pd.read_csv(folder / "words.csv").head(n_clips)
+    table = corpus.read_dataset(folder / "words.csv").head(n_clips)
     table.to_csv(folder / "some.csv", index=False)
     extraction.embed(
         folder / "out.h5",
         folder=folder / "model",
-        trace=folder / "model/provenance.json",
-        samples=folder / "corpus.h5",
-        fingerprint=folder / "corpus.sha256",
+        recordings=Corpus(folder / "corpus.h5"),
         dataset=folder / "some.csv",
-        table=None,  # of recordings, for items within them
         identity={"model": "wav2vec2", "state": "pretrained", "dataset": "words"},
-        settings={"split": "test", "context": "segment", "frames": "all", "layers": layers, "seed": None},
+        choice=extraction.Choice("test", layers, "segment", "all"),
         batch_size=options.batch_size,
-        threads=options.threads,
-        gpus=0,
+        machine=devices.begin(0, options.threads),
     )
 
 

@@ -4,7 +4,7 @@
     python benchmarks/finetuning.py --steps 2 --rounds 1
 
 wav2vec2-base's architecture with random weights, batches of random clips, float32; evaluations are part of
-the run, in the share that they have in one for the paper's words (every 500 steps). Writes finetuning.json
+the run, in the share that they have in one for the paper's words (every 500 steps). Writes finetune.json
 beside this file. What is compared is measured in turn, several times, each time in a process of its own; the
 best of each counts, since whatever else the machine does can only make a run slower. CPU time is measured
 too, which with one thread hardly depends on what else runs.
@@ -28,11 +28,18 @@ HERE = Path(__file__).parent
 WORDS = 35
 VALIDATED = 9982 / (500 * 32)  # clips that a run for words evaluates, a clip of training
 SETTINGS = {
+    "cache_features": "none",
     "eval_steps": 10**6,
+    "freeze_feature_encoder": True,
+    "full_layers": 12,
+    "layerdrop": 0.0,
     "learning_rate": 2e-5,
     "lr_scheduler": "linear",
     "max_grad_norm": 1.0,
     "patience": 5,
+    "precision": "float32",
+    "projector_size": 256,
+    "spec_augment": True,
     "warmup_ratio": 0.1,
     "weight_decay": 0.0,
 }
@@ -48,7 +55,7 @@ VARIANTS = {
 
 def build_model(layers):
     import torch
-    from convexprune import encoders
+    from convexprune.models import encoders
     from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
     torch.manual_seed(0)
@@ -61,7 +68,9 @@ def build_model(layers):
 def write_inputs(folder, n):
     """A corpus of `n` random clips, their dataset, and the features of wav2vec2-base's front end for them."""
     import pandas as pd
-    from convexprune import corpus, encoders, features
+    from convexprune.data import corpus
+    from convexprune.finetuning import features
+    from convexprune.models import devices, encoders
     from transformers import Wav2Vec2FeatureExtractor
 
     generator = np.random.default_rng(0)
@@ -77,32 +86,34 @@ def write_inputs(folder, n):
     features.cache_features(
         folder / "features.h5",
         folder=folder / "base",
-        samples=folder / "corpus.h5",
-        fingerprint=folder / "corpus.sha256",
+        recordings=corpus.Corpus(folder / "corpus.h5"),
         dataset=folder / "words.csv",
-        settings={"cache_features": "float32", "precision": "float32"},
+        kind="float32",
         batch_size=32,
-        threads=1,
-        gpus=0,
+        machine=devices.begin(0, 1),
     )
 
 
 def train_ours(model, clips, validation, steps, batch_size, folder):
-    from convexprune import memory, positions, training
+    from convexprune.finetuning import trainer
+    from convexprune.finetuning.recipe import Recipe
+    from convexprune.jobs import memory
+    from convexprune.models import positions
+    from convexprune.models.devices import Machine
     from transformers.trainer_utils import SaveStrategy
 
-    trainer = training.make_trainer(
+    trainer = trainer.make_trainer(
         model,
         clips,
         validation,
-        SETTINGS | {"batch_size": batch_size, "max_steps": steps, "eval_steps": steps},
+        Recipe(**SETTINGS | {"batch_size": batch_size, "max_steps": steps, "eval_steps": steps}),
         seed=0,
-        machine=training.Machine("cpu"),
+        machine=Machine("cpu"),
         folder=folder / "ours",
     )
     trainer.args.load_best_model_at_end = False  # no checkpoints: the rival writes none
     trainer.args.save_strategy = SaveStrategy.NO
-    # As finetuning.finetune does on a CPU.
+    # As finetune.finetune does on a CPU.
     memory.keep_memory("cpu")
     with positions.by_fourier(model):
         trainer.train()
@@ -143,7 +154,8 @@ def train_with_trainer(model, clips, validation, steps, batch_size, folder):
 def measure(variant, steps, batch_size, threads, folder):
     """Training clips a second, and a second of CPU time, in `steps` steps after one that is not counted."""
     import torch
-    from convexprune import corpus, finetuning
+    from convexprune.data import corpus
+    from convexprune.finetuning import finetune
     from transformers import Wav2Vec2FeatureExtractor
     from transformers.utils.logging import set_verbosity_error
 
@@ -156,8 +168,8 @@ def measure(variant, steps, batch_size, threads, folder):
 
     def open_clips(rows):
         if how == "features":
-            return finetuning.CachedClips(folder / "features.h5", rows, label2id)
-        return finetuning.Clips(folder / "corpus.h5", rows, Wav2Vec2FeatureExtractor(), label2id)
+            return finetune.CachedClips(folder / "features.h5", rows, label2id)
+        return finetune.Clips(folder / "corpus.h5", rows, Wav2Vec2FeatureExtractor(), label2id)
 
     clips = open_clips(table)
     validation = open_clips(table.head(round(VALIDATED * steps * batch_size)))
@@ -209,7 +221,9 @@ def main():
         for _ in range(options.rounds):
             for variant in found:
                 command = [sys.executable, __file__, *sys.argv[1:], "--measure", variant, scratch]
-                answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                answer = subprocess.run(
+                    command, check=True, capture_output=True, text=True, encoding="utf-8"
+                ).stdout
                 rate, cpu_rate = json.loads(answer.splitlines()[-1])
                 found[variant].append({"clips_per_second": rate, "clips_per_cpu_second": cpu_rate})
                 print(f"{rate:8.2f} clips/s {cpu_rate:8.2f} clips/CPU s  {variant}", flush=True)
@@ -221,7 +235,7 @@ def main():
         "measurements": found,
         **{clock: compare(found, clock) for clock in ("clips_per_second", "clips_per_cpu_second")},
     }
-    (HERE / "finetuning.json").write_text(json.dumps(record, indent=2) + "\n")
+    (HERE / "finetuning.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(json.dumps({key: record[key] for key in list(record)[-2:]}, indent=2))
 
 

@@ -17,7 +17,12 @@ KINDS = ("float32", "float16")
 
 
 def main():
-    from convexprune import configuration, features, finetuning
+    from convexprune.data import corpus
+    from convexprune.finetuning import features, finetune
+    from convexprune.finetuning.recipe import Recipe
+    from convexprune.models import devices
+    from convexprune.setup import configuration, experiment
+    from convexprune.setup.experiment import Run
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="results folder of a finished run")
@@ -30,34 +35,35 @@ def main():
 
     config = configuration.read_config(options.config)
     layers = config["models"][options.model]["layers"]
-    rate = config["finetuning"]["learning_rate"][options.task]["full"]
-    recipe = config["finetuning"] | {"learning_rate": rate, "full_layers": layers}
+    settings = experiment.finetuning_settings(config, options.model, options.task, layers)
     folder = options.results / "models" / options.model
-    inputs = {
-        "samples": options.results / "corpus/corpus.h5",
-        "fingerprint": options.results / "corpus/corpus.sha256",
-        "dataset": options.results / "datasets" / f"{options.task}.csv",
-    }
-    machine = {"threads": config["threads"], "gpus": int(options.gpu)}
+    recordings = corpus.open_corpus(options.results / "corpus/corpus.h5")
+    dataset = options.results / "datasets" / f"{options.task}.csv"
+    machine = devices.begin(int(options.gpu), config["threads"], precision=settings["precision"])
     accuracies, predictions = {kind: [] for kind in KINDS}, {kind: [] for kind in KINDS}
     for kind in KINDS:
-        settings = recipe | {"cache_features": kind}
+        recipe = Recipe(**settings | {"cache_features": kind})
         with tempfile.TemporaryDirectory() as scratch:
             cached = Path(scratch, "features.h5")
             features.cache_features(
-                cached, folder=folder, settings=settings, batch_size=32, **inputs, **machine
+                cached,
+                folder=folder,
+                recordings=recordings,
+                dataset=dataset,
+                kind=kind,
+                batch_size=32,
+                machine=machine,
             )
             for seed in range(options.seeds):
-                run = finetuning.finetune(
+                run = finetune.finetune(
                     folder,
-                    *inputs.values(),
-                    settings,
-                    {"model": options.model, "task": options.task},
-                    cached=cached,
+                    recordings,
+                    dataset,
+                    recipe,
+                    Run(options.model, options.task, layers, seed),
+                    machine=machine,
                     checkpoint=Path(scratch, "checkpoint"),
-                    layers=layers,
-                    seed=seed,
-                    **machine,
+                    cached=cached,
                 )
                 accuracies[kind].append(run.metrics["accuracy"])
                 predictions[kind].append(run.predictions["predicted"].to_numpy())

@@ -21,7 +21,7 @@ import time
 import zlib
 from pathlib import Path
 
-from convexprune import corpus, ingestion, synthesis
+from convexprune.data import corpus, ingestion, synthesis
 
 WORDS = ["backward", "bed", "eight", "follow", "happy", "left", "marvin", "no", "six", "stop", "two", "yes"]
 VOICES, TAKES = 60, 4  # 2,880 different clips
@@ -127,7 +127,9 @@ def ingest(train: Path, test: Path) -> None:
     with tempfile.TemporaryDirectory(dir=train.parent) as folder:
         outputs = (Path(folder, f"corpus.{kind}") for kind in ("h5", "csv", "sha256"))
         ingestion.ingest_archives(train, test, *outputs)
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    peak = next(
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if "VmHWM" in line
+    )
     print(f"memory of ingestion at most {int(peak.split()[1]) / 1000:.0f} MB", flush=True)
 
 

@@ -26,7 +26,7 @@ def runnable(root: psutil.Process) -> tuple[int, int]:
         try:
             is_script = any("/.snakemake/scripts/" in argument for argument in process.cmdline())
             for thread in process.threads():
-                with open(f"/proc/{process.pid}/task/{thread.id}/stat") as file:
+                with open(f"/proc/{process.pid}/task/{thread.id}/stat", encoding="utf-8") as file:
                     counts[is_script] += file.read().rsplit(")", 1)[1].split()[0] == "R"
         except (psutil.Error, OSError):  # it has just ended
             continue

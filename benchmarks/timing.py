@@ -3,7 +3,8 @@
     python benchmarks/timing.py                        # 300 runs of each: about five minutes on two cores
 
 wav2vec2-base's architecture with random weights, which take as long as trained ones. It measures as the
-workflow does (`convexprune.timing`), on the CPU also in CPU time, and writes timing.json beside this file.
+workflow does (`convexprune.models.timing`), on the CPU also in CPU time, and writes timing.json beside
+this file.
 """
 
 import argparse
@@ -24,7 +25,7 @@ TASKS = {"words": (9, 35, "-18.6 to -22.7 %"), "speakers": (3, 388, "-53 to -55 
 
 def save_classifier(folder, layers, classes):
     import torch
-    from convexprune import encoders
+    from convexprune.models import encoders
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
     torch.manual_seed(0)
@@ -35,7 +36,7 @@ def save_classifier(folder, layers, classes):
 def measure_cpu(folders, runs):
     """Median CPU seconds of a forward pass of each model: what other processes do hardly changes them."""
     import torch
-    from convexprune import encoders
+    from convexprune.models import encoders
 
     models = [encoders.load_classifier(folder) for folder in folders]
     audio = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
@@ -50,7 +51,7 @@ def measure_cpu(folders, runs):
 
 
 def main():
-    from convexprune import timing
+    from convexprune.models import devices, timing
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -69,15 +70,12 @@ def main():
             record = timing.time_inference(
                 full,
                 pruned,
-                {
-                    "full_layers": FULL,
-                    "runs": options.runs,
-                    "warmup": options.warmup,
-                    "threads": options.threads,
-                },
                 {"model": "wav2vec2-base", "task": task},
+                full_layers=FULL,
                 layers=layers,
-                gpus=int(options.gpu),
+                runs=options.runs,
+                warmup=options.warmup,
+                machine=devices.begin(int(options.gpu), options.threads),
             )
             if not options.gpu:
                 record["cpu_seconds"] = measure_cpu([full, pruned], options.runs)
@@ -86,7 +84,7 @@ def main():
         print(
             f"{task}: {layers} of {FULL} layers, {change:.1f} +- {error:.1f} % (the paper's GPU: {paper}), "
             f"medians {1000 * record['full']['median']:.1f} and {1000 * record['pruned']['median']:.1f} ms; "
-            f"others kept {record['other_load'] or np.nan:.2f} CPUs busy",
+            f"others kept {record['other_load']:.2f} CPUs busy",
             flush=True,
         )
         if not options.gpu:
@@ -95,7 +93,7 @@ def main():
         records.append(
             {key: value for key, value in record.items() if key not in ("full_seconds", "pruned_seconds")}
         )
-    (HERE / "timing.json").write_text(json.dumps(records, indent=2) + "\n")
+    (HERE / "timing.json").write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

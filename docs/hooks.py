@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 # Page -> the README of the repository that is its text.
 READMES = {"results.md": "results/README.md", "workflow.md": "workflow/README.md"}
+READMES |= {"contributing.md": "CONTRIBUTING.md"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are READMEs of the repository."""
     for page, readme in READMES.items():
-        text = (ROOT / readme).read_text()
+        text = (ROOT / readme).read_text(encoding="utf-8")
         text = re.sub(
             r"\]\(([^)]+)\)", lambda match, readme=readme: f"]({site_link(match[1], readme)})", text
         )
@@ -30,15 +31,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def site_link(link: str, readme: str) -> str:
     """Where a link of a README leads on the site."""
     target = posixpath.normpath(posixpath.join(posixpath.dirname(readme), link))
-    pages = {readme: page for page, readme in READMES.items()}
-    return pages.get(target, target.removeprefix("docs/") if target.startswith("docs/") else link)
+    file, hash_sign, heading = target.partition("#")
+    for page, other in READMES.items():
+        if file == other:
+            return f"{page}{hash_sign}{heading}"
+    return target.removeprefix("docs/") if target.startswith("docs/") else link
 
 
 def on_page_markdown(markdown: str, page: Page, **_) -> str:
     """Append the reference to the page of the config."""
     if page.file.src_uri != "config.md":
         return markdown
-    return f"{markdown}\n{config_reference(yaml.safe_load(SCHEMA.read_text()))}"
+    return f"{markdown}\n{config_reference(yaml.safe_load(SCHEMA.read_text(encoding='utf-8')))}"
 
 
 def config_reference(schema: dict) -> str:
@@ -53,7 +57,7 @@ def config_reference(schema: dict) -> str:
             "",
             part.get("description", "") + required,
             "",
-            "| key | values | default | |",
+            "| key | values | default | meaning |",
             "|---|---|---|---|",
             *(table_row(name, entry) for name, entry in rows),
             "",

@@ -1,13 +1,20 @@
 """Paths that the tests share. The library is imported from workflow/scripts (see pyproject.toml)."""
 
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from convexprune import provenance
+from convexprune.jobs import logs
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config):
+    """Warnings of encodings are for these tests, not for the programs that they start."""
+    if not config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        os.environ.pop("PYTHONWARNDEFAULTENCODING", None)
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +28,5 @@ def logs_end_with_their_test():
     ignore = SimpleNamespace(register=lambda function: None, unregister=lambda function: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "excepthook", sys.excepthook)
-        patch.setattr(provenance, "atexit", ignore)
+        patch.setattr(logs, "atexit", ignore)
         yield

@@ -33,12 +33,12 @@ RESULTS = ("results", "resources")
 IN_WORK = ("locks", "incomplete", "scripts", "shadow")  # in .snakemake, while it runs
 # Scripts of the heavy rules, in the order in which a run comes to them.
 HEAVY = ["synthesise_archives", "ingest_archives", "align_shard", "pretrain_model", "cache_features", "embed"]
-HEAVY += ["score_convexity", "probe_layers", "count_costs", "finetune", "time_inference", "export_model"]
+HEAVY += ["score_convexity", "probe_layers", "count_costs", "finetune", "time_models", "export_model"]
 KILLS_A_RUN = 7
 PATIENCE = 120  # seconds to wait for a job of the script that is to be killed
 # Columns and keys that a clock decides, and what shows them to people.
 TIMED = re.compile(
-    r"time|seconds|inference|latency|disturbed|other_load|^(full|pruned|ratio)_(mean|median|stderr)"
+    r"time|seconds|inference|latency|disturbed|other_load|^(step_)?(full|pruned|ratio)_(mean|median|stderr)"
 )
 SHOWN = re.compile(
     r"logs/|benchmarks/|(table1|choices|summary)\.(md|tex|html)$|pages/timing\.html$|figure[36]\.(pdf|png)$"
@@ -60,18 +60,18 @@ def prepare(folder: Path) -> None:
         (folder / ".venv" / path.name).symlink_to(path)
     (folder / ".venv/installed").unlink()
     (folder / ".venv/installed").touch()  # newer than the copies
-    config = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text())
+    config = yaml.safe_load((ROOT / "tests/workflow/small.yaml").read_text(encoding="utf-8"))
     del config["models"]["wav2vec2-tiny"], config["datasets"]["speakers"], config["convexity"]["untrained"]
     del config["finetuning"]["learning_rate"]["speakers"]
     config["tasks"] = ["words"]
     config["datasets"]["phonemes"]["shards"] = 2
-    (folder / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "small.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def start(folder: Path, *command: str) -> subprocess.Popen:
     """Start a command in a session of its own; what it prints is added to `run.log`."""
     library = folder / "workflow/scripts"  # the copy's, not the one that is installed
-    with open(folder / "run.log", "a") as log:
+    with open(folder / "run.log", "a", encoding="utf-8") as log:
         return subprocess.Popen(
             command,
             cwd=folder,
@@ -94,7 +94,9 @@ def resume(folder: Path) -> subprocess.Popen:
 def finish(process: subprocess.Popen, folder: Path) -> None:
     """Wait for the end of a run, which must be a good one."""
     if process.wait(1200) != 0:
-        sys.exit(f"{' '.join(process.args)} failed:\n" + (folder / "run.log").read_text()[-5000:])
+        sys.exit(
+            f"{' '.join(process.args)} failed:\n" + (folder / "run.log").read_text(encoding="utf-8")[-5000:]
+        )
 
 
 def processes(folder: Path) -> dict[int, str]:
@@ -102,10 +104,10 @@ def processes(folder: Path) -> dict[int, str]:
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "cmdline").read_text().split("\0")
+            words = (entry / "cmdline").read_text(encoding="utf-8").split("\0")
             if (
                 os.readlink(entry / "cwd") != str(folder)
-                or (entry / "stat").read_text().rsplit(") ")[1][0] == "Z"
+                or (entry / "stat").read_text(encoding="utf-8").rsplit(") ")[1][0] == "Z"
             ):
                 continue
         except OSError:  # it ended
@@ -154,7 +156,10 @@ def kill_one(run: subprocess.Popen, folder: Path, script: str, rng: random.Rando
         names += f", then {len(left)} jobs that it left"
     elif left:  # `make resume` must not start beside them
         refused = resume(folder)
-        if refused.wait(60) == 0 or "still runs here" not in (folder / "run.log").read_text()[-2000:]:
+        if (
+            refused.wait(60) == 0
+            or "still runs here" not in (folder / "run.log").read_text(encoding="utf-8")[-2000:]
+        ):
             sys.exit(f"make resume started beside {left}")
         send(signal.SIGCONT, left)
         names += f"; {len(left)} jobs that it left came to their end"
@@ -201,10 +206,10 @@ def flatten(content: Any, prefix: str = "") -> dict[str, Any]:
 def read(path: Path) -> Any:
     """What a repeated run must give again of a file."""
     if path.suffix == ".json":
-        return flatten(json.loads(path.read_text()))
+        return flatten(json.loads(path.read_text(encoding="utf-8")))
     if path.suffix == ".csv":
         table = pd.read_csv(path, dtype=str, na_filter=False)
-        if "cost" in table:  # a row each (Figure 6)
+        if "cost" in table:  # a row each (the figure tradeoffs)
             table = table[table["cost"] != "latency"]
         return table.loc[:, [not TIMED.search(column) for column in table.columns]].to_csv()
     return path.read_bytes()

@@ -53,7 +53,9 @@ def free_port() -> int:
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=30, encoding="utf-8"
+    ).stdout
 
 
 def wait_for(condition, seconds: float, what: str) -> None:
@@ -74,7 +76,12 @@ def stop(daemon: subprocess.Popen) -> None:
 
 def node_is_idle() -> bool:
     answer = subprocess.run(
-        ("sinfo", "--noheader", "--format=%T"), capture_output=True, text=True, check=False, timeout=30
+        ("sinfo", "--noheader", "--format=%T"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        encoding="utf-8",
     )
     return "idle" in answer.stdout
 
@@ -90,8 +97,10 @@ def slurm(tmp_path_factory):
         pytest.skip(f"{CONFIGURED} is there: this machine has a Slurm already")
     folder = tmp_path_factory.mktemp("slurm")
     ports = {"controller_port": free_port(), "node_port": free_port()}
-    (folder / "slurm.conf").write_text(CONF.format(host=socket.gethostname(), folder=folder, **ports))
-    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-3]\n")
+    (folder / "slurm.conf").write_text(
+        CONF.format(host=socket.gethostname(), folder=folder, **ports), encoding="utf-8"
+    )
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-3]\n", encoding="utf-8")
     for index in range(4):
         (folder / f"gpu{index}").touch()
     (folder / "state").mkdir()
@@ -111,7 +120,7 @@ def slurm(tmp_path_factory):
             ["slurmctld", "-D", "-c"],
             ["slurmd", "-D"],
         ):
-            with open(folder / f"{command[0]}.out", "w") as output:
+            with open(folder / f"{command[0]}.out", "w", encoding="utf-8") as output:
                 daemons.append(subprocess.Popen(command, stdout=output, stderr=output))
             if command[0] == "munged":
                 wait_for((folder / "munge.socket").exists, 10, "starting munged")

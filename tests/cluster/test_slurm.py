@@ -49,6 +49,7 @@ def list_jobs() -> pd.DataFrame:
         text=True,
         timeout=30,
         check=True,
+        encoding="utf-8",
     )
     rows = [line.split("|")[:-1] for line in answer.stdout.splitlines()]
     jobs = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"cpus": int})
@@ -104,23 +105,23 @@ def run(slurm, root, tmp_path_factory):
         shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "tests/cluster/cluster.yaml", directory)
     (directory / "bin").mkdir()
-    (directory / "bin/sacct").write_text(SACCT)
+    (directory / "bin/sacct").write_text(SACCT, encoding="utf-8")
     (directory / "bin/sacct").chmod(0o755)
     environment = os.environ | {"PATH": f"{directory / 'bin'}:{os.environ['PATH']}"}
-    needs = directory / "workflow/scripts/convexprune/needs.py"
-    assert TOO_LITTLE[0] in needs.read_text()
-    needs.write_text(needs.read_text().replace(*TOO_LITTLE))
+    needs = directory / "workflow/scripts/convexprune/setup/needs.py"
+    assert TOO_LITTLE[0] in needs.read_text(encoding="utf-8")
+    needs.write_text(needs.read_text(encoding="utf-8").replace(*TOO_LITTLE), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/slurm"]
     # This Slurm keeps no accounts, and its jobs take seconds.
     command += ["--configfile", "cluster.yaml", "--slurm-status-command", "squeue"]
     command += ["--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5"]
     # Up to what the paper prints: what comes after it takes as long again.
-    command += ["--", *(f"{RESULTS}/{name}" for name in ("table1.csv", "figures/figure1.pdf"))]
+    command += ["--", *(f"{RESULTS}/{name}" for name in ("table1.csv", "figures/convexity_by_layer.pdf"))]
     waiting = {CANCELLED, KILLED, LATE}
     submitted = {}  # job to its first time limit
     log = directory / "snakemake.log"
     with (
-        open(log, "w") as output,
+        open(log, "w", encoding="utf-8") as output,
         subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=output) as snakemake,
     ):
         try:
@@ -136,7 +137,7 @@ def run(slurm, root, tmp_path_factory):
             snakemake.kill()  # asked to end, it would wait for its jobs
     jobs = list_jobs()
     jobs["minutes"] = jobs.id.map(submitted)
-    return Run(directory / RESULTS, snakemake.returncode, log.read_text(), jobs)
+    return Run(directory / RESULTS, snakemake.returncode, log.read_text(encoding="utf-8"), jobs)
 
 
 def test_the_run_ends_right(run):
@@ -191,7 +192,7 @@ def test_datasets_of_a_state_share_a_submission_as_wide_as_gpus_and_cores_allow(
 
 
 def test_inference_is_timed_on_a_node_of_its_own(run):
-    timing = run.jobs[run.jobs.name.str.startswith("rule_time_inference")]
+    timing = run.jobs[run.jobs.name.str.startswith("rule_time_models")]
     assert timing.cpus.tolist() == [20]  # all of the node
 
 
@@ -200,9 +201,9 @@ def test_downloads_and_merges_stay_on_the_submitting_host(run):
 
 
 def test_logs_are_in_place(run):
-    assert (run.results / "logs/finetune/hubert-tiny/words/2/0.log").read_text()
+    assert (run.results / "logs/finetune/hubert-tiny/words/2/0.log").read_text(encoding="utf-8")
     failed = run.results.parent / "slurm/rule_finetune"
-    assert "TIME LIMIT" in "".join(path.read_text() for path in failed.rglob("*.log"))
+    assert "TIME LIMIT" in "".join(path.read_text(encoding="utf-8") for path in failed.rglob("*.log"))
     [outgrown, *_] = sorted((failed.parent / GREEDY).rglob("*.log"))
-    assert "exceeded memory limit" in outgrown.read_text()
+    assert "exceeded memory limit" in outgrown.read_text(encoding="utf-8")
     assert list((run.results.parent / "slurm").glob("efficiency_report_*.csv"))

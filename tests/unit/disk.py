@@ -38,7 +38,10 @@ def mounted(folder: Path, megabytes: int) -> Iterator[Disk]:
         pytest.skip("needs mount to have a small disk of its own")
     options = f"size={megabytes}m"
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     if done.returncode:
         pytest.skip(f"needs root to mount a small disk of its own: {done.stderr.strip()}")

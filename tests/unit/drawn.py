@@ -12,7 +12,12 @@ LONG = {
     "a_long_name_without_any_hyphens_in_it": 12,
     "tiny": 2,
 }
-BOTH = ("words", "speakers")
+HOSTILE = [  # names that some format or other takes for something else
+    *("$$", "$", "a$b$c", "$x_1$", r"$\foo$", r"\$", r"\frac{1}{2}", "back\\", "_", "_hidden", "__init__"),
+    *("a_b^c", "^", "%", "#1", "&", "{}", "{0}", "~", "<b>bold</b>", "&amp;", "a|b", "`x`", "*star*"),
+    *("two\nlines", "a\tb", " padded ", "nan", "None", "007"),
+    *("שלום", "مرحبا", "naïve", "Ω", "ﬁ", "😀", "e\u0301"),
+]
 MANY = {f"model-number-{i}": 12 for i in range(12)}
 
 
@@ -29,5 +34,5 @@ def assert_nothing_is_covered_or_clipped(figure):
         assert not one.padded(-1).overlaps(other.padded(-1))
 
 
-def output_in(folder) -> SimpleNamespace:
-    return SimpleNamespace(**{kind: str(folder / f"figure.{kind}") for kind in ("csv", "pdf", "png")})
+def output_in(folder, name) -> SimpleNamespace:
+    return SimpleNamespace(**{kind: str(folder / f"{name}.{kind}") for kind in ("csv", "pdf", "png")})

@@ -1,7 +1,7 @@
 """Tiny random encoders of every supported architecture, shared by the tests of what uses them."""
 
 import torch
-from convexprune import encoders
+from convexprune.models import encoders
 from transformers import (
     AutoConfig,
     AutoModelForAudioClassification,

@@ -4,7 +4,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from convexprune import corpus, encoders, finetuning
+from convexprune.data import corpus
+from convexprune.finetuning import finetune
+from convexprune.finetuning.recipe import Recipe
+from convexprune.models import devices, encoders
+from convexprune.setup.experiment import Run
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 
 # Three words, told apart by their pitch.
@@ -58,18 +62,21 @@ def write_tones(folder: Path) -> None:
 
 
 def train(folder, layers=2, seed=0, dataset="words.csv", options=(), **changes):
+    """A run, by the recipe with `changes`; options: those of `finetune` and of `begin`."""
+    recipe = Recipe(**SETTINGS | changes)
+    options = dict(options)
+    inputs = {key: options.pop(key) for key in ("cached", "checkpoint") if key in options}
+    machine = devices.begin(**{"gpus": 0, "threads": 1, "precision": recipe.precision} | options)
     with tempfile.TemporaryDirectory() as scratch:
-        fine_tuned = finetuning.finetune(
+        return finetune.finetune(
             folder / "tiny",
-            folder / "corpus.h5",
-            folder / "corpus.sha256",
+            corpus.Corpus(folder / "corpus.h5"),
             folder / dataset,
-            SETTINGS | changes,
-            NAMES,
-            **{"checkpoint": f"{scratch}/checkpoint", "layers": layers, "seed": seed, "threads": 1, "gpus": 0}
-            | dict(options),
+            recipe,
+            Run(**NAMES, layers=layers, seed=seed),
+            machine=machine,
+            **{"checkpoint": f"{scratch}/checkpoint"} | inputs,
         )
-    return fine_tuned
 
 
 def weights(fine_tuned):

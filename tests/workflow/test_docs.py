@@ -22,32 +22,31 @@ import pytest
 import soundfile
 import yaml
 
-PAGES = ["your-data.md", "your-embeddings.md", "reproduce.md"]
-DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run --quiet rules"  # of cluster.md
-# What else a reader may copy. Commands that something else runs, as they stand, and that file:
-RUN_BY = {
-    "make demo": ".ci/run",
-    "make docs": ".ci/run",
-    "make lint": ".ci/run",
-    "make test": ".ci/run",
-    "make test-cluster": ".ci/run",
-    "make test-docs": ".ci/run",
-    "make test-runs": ".ci/run",
-    "make test-faults": ".ci/run",
-}
+PAGES = ["your-data.md", "your-embeddings.md", "models.md", "reproduce.md"]
+DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
+# What else a reader may copy. Targets of make that .ci/run makes:
+CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
+CI |= {"make test-runs", "make test-faults"}
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
     "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
     ".venv/bin/python -m convexprune compare-alignments A.csv B.csv": "see test_comparison.py",
     ".venv/bin/python -m convexprune discard": "make resume runs it; see test_resume.py",
     ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
+    ".venv/bin/python -m pytest tests/unit/convexity/test_planning.py": "see test_recipes.py",
+    ".venv/bin/python -m pytest tests/unit/results/figures/test_gains.py": "see test_recipes.py",
+    ".venv/bin/snakemake --dry-run --configfile resources/demo.yaml": "see test_recipes.py",
+    ".venv/bin/snakemake --dry-run --configfile resources/demo.yaml --config plan='{rule: rise}'": (
+        "see test_recipes.py"
+    ),
     ".venv/bin/python tests/webmaus.py --port 8080 --failures 0.2": "serves for ever; see test_maus.py",
     ".venv/bin/snakemake --cores all --forcerun align_shard": "asks the web service; see test_service.py",
-    "cp results/demo/figures/figure1.png docs/figure1.png": "needs the demo",
+    "cp results/demo/figures/convexity_by_layer.png docs/convexity_by_layer.png": "needs the demo",
     "git clone … && cd convexprune": "the network",
     "make format": "rewrites the sources; make lint has the same tools check them",
     "git switch": "is spoken of",
     "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
+    "make install TORCH_INDEX=https://download.pytorch.org/whl/cpu": "the network; see test_conventions.py",
     "make lock": "the newest packages of an index",
     "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
@@ -77,13 +76,15 @@ PROGRAM = r"(\.venv/bin/)?(make|python|pip|snakemake|pre-commit|git|hf|rm|cp|tai
 
 def code(page: Path, language: str) -> list[str]:
     """The page's blocks of code in `language`, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
 
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A hub that serves a tiny model as wav2vec2-base, and small archives of Speech Commands' layout."""
-    from convexprune import synthesis
+    from convexprune.data import synthesis
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
     folder = tmp_path_factory.mktemp("network")
@@ -119,7 +120,8 @@ class Reader:
 
     def __init__(self, workflow, root: Path, address: str):
         self.root, self.folder = root, workflow.directory
-        for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        workflow.be_quiet()
+        for name in ("Makefile", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(root / name, self.folder)
         (self.folder / ".venv").mkdir()
         for path in Path(sys.prefix).iterdir():
@@ -136,16 +138,22 @@ class Reader:
 
     def run(self, *command: str) -> str:
         result = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=1800
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            encoding="utf-8",
         )
         assert result.returncode == 0, f"{command[-1]}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
         return result.stdout
 
-    def follow(self, page: str) -> str:
+    def follow(self, page: str, interpreter: str = ".venv/bin/python") -> str:
         """Run the page's shell, then its Python as one script. Returns what they printed."""
         printed = [self.run("bash", "-euo", "pipefail", "-c", block) for block in self.shell(page)]
         if python := "".join(code(self.root / "docs" / page, "python")):
-            printed.append(self.run(".venv/bin/python", "-c", python))
+            printed.append(self.run(interpreter, "-c", python))
         return "".join(printed)
 
     def shell(self, page: str) -> list[str]:
@@ -175,15 +183,18 @@ def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader)
     results = reader.folder / "results/recordings"
     plan = pd.read_csv(results / "plan.csv").iloc[0]
     assert plan.model == "wav2vec2-base" and 1 <= plan.layers <= 12
-    pruned = json.loads((results / "exported/wav2vec2-base/words/config.json").read_text())
+    pruned = json.loads((results / "exported/wav2vec2-base/words/config.json").read_text(encoding="utf-8"))
     assert pruned["num_hidden_layers"] == plan.layers
-    assert (
-        json.loads((reader.folder / "pruned/wav2vec2-base/config.json").read_text())["num_hidden_layers"] == 9
-    )
     assert (results / "report.html").stat().st_size > 100_000
 
 
-def test_my_own_embeddings_are_scored(reader):
+def test_a_model_is_only_cut(reader):
+    reader.follow("models.md")
+    config = json.loads((reader.folder / "pruned/wav2vec2-base/config.json").read_text(encoding="utf-8"))
+    assert config["num_hidden_layers"] == 9
+
+
+def test_my_own_embeddings_are_scored(reader, root):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(5), 40)
     np.save(reader.folder / "embeddings.npy", rng.normal(size=(200, 16)) + 3 * np.eye(5, 16)[labels])
@@ -191,24 +202,28 @@ def test_my_own_embeddings_are_scored(reader):
     with h5py.File(reader.folder / "words.h5", "w") as file:
         file["hidden_states"] = np.stack([np.load(reader.folder / "embeddings.npy").astype(np.float32)] * 6)
         file["labels"] = labels.astype(str).astype(object)
-        file.attrs["complete"] = True
-    printed = reader.follow("your-embeddings.md")
-    score, of_layer = map(float, re.findall(r"convexity over pairs\s+(\S+)", printed))
-    assert of_layer == pytest.approx(score, abs=1e-3)
-    assert 0.5 < score < 1
-    assert f"{score:.3f} ± " in printed  # from Python
-    layers = re.findall(r"^[012] (0\.\d+) 0\.\d+$", printed, flags=re.MULTILINE)
-    assert len(layers) == 3 and float(layers[1]) == pytest.approx(score, abs=1e-3)
+    printed = reader.follow("your-embeddings.md", ".venv-score/bin/python")
+    assert not list((reader.folder / ".venv-score").glob("lib/*/site-packages/torch"))
+    [shown] = code(root / "docs/your-embeddings.md", "text")
+    assert shown in printed  # the page's own example
+    score = float(re.findall(r"^0 +(0\.\d+) ±", shown, flags=re.MULTILINE)[0])
+    layers = re.findall(r"^\d +(0\.\d+) ± \S+  (?:best|0\.\d+ ±)", printed, flags=re.MULTILINE)
+    assert [float(layer) for layer in layers] == pytest.approx(
+        [score] * 7, abs=1e-3
+    )  # of a file, then of six
+    assert f"over pairs   {score:.3f} ± " in printed  # from Python
+    assert re.search(r"^difference   0\.\d+ ± 0\.\d+$", printed, flags=re.MULTILINE)
+    assert json.loads((reader.folder / "score.json").read_text(encoding="utf-8"))["layers"][0]["per_class"]
 
 
 def test_the_cluster_page_plans(reader):
     # Before config.yaml is made small, below, and all of it is there.
     planned = reader.run("bash", "-c", f'PATH="$PWD/.venv/bin:$PATH" {DRY_RUN}')
-    assert re.search(r"^finetune +52$", planned, flags=re.MULTILINE)
+    assert re.search(r"^finetune +52 ", planned, flags=re.MULTILINE)
 
 
 def test_the_papers_experiment_runs(reader, root, network):
-    config = yaml.safe_load((root / "config.yaml").read_text())
+    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
     for archive, name in (("speech_commands_v0.02", "train"), ("speech_commands_test_set_v0.02", "test")):
         config["corpus"]["speech_commands"][archive]["url"] = f"{network}/data/{name}.tar.gz"
     config |= {
@@ -221,9 +236,9 @@ def test_the_papers_experiment_runs(reader, root, network):
         "timing": {"runs": 2, "warmup": 0},
     }
     config["finetuning"] |= {"max_steps": 4, "eval_steps": 2, "batch_size": 4}
-    (reader.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (reader.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     printed = reader.follow("reproduce.md")
-    assert "This was a dry-run" in printed
+    assert re.search(r"^finetune +2 ", printed, flags=re.MULTILINE)  # the dry run
     assert "9 of 12" in printed
     results = reader.folder / "results/paper"
     assert pd.read_csv(results / "table1.csv").word_pruned.notna().any()
@@ -235,7 +250,8 @@ def test_a_model_that_is_downloaded_tells_how_far_it_is(reader):
     told = reader.run(
         ".venv/bin/python",
         "-c",
-        "import logging, sys, pathlib; from convexprune import progress, sources\n"
+        "import logging, sys, pathlib\nfrom convexprune.jobs import progress\n"
+        "from convexprune.models import sources\n"
         "progress.EVERY = 0; logging.basicConfig(level='INFO', stream=sys.stdout)\n"
         "with sources.downloaded('facebook/wav2vec2-base', 'main', pathlib.Path('fetched')): pass",
     )
@@ -257,7 +273,7 @@ def shell_lines(page: Path) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     """What a page gives to copy: its shell, and code within the text that calls a program."""
-    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text)]
     return shell_lines(page) + [span for span in spans if re.match(rf"{PROGRAM} \S", span)]
 
@@ -265,17 +281,19 @@ def commands(page: Path) -> list[str]:
 def test_every_command_is_run_or_it_is_said_why_not(root):
     followed = {DRY_RUN, *(line for page in PAGES for line in shell_lines(root / "docs" / page))}
     found = {command: page.relative_to(root) for page in documents(root) for command in commands(page)}
-    listed = {*RUN_BY, *NOT_RUN}
+    listed = {*CI, *NOT_RUN}
     unknown = {command: str(page) for command, page in found.items() if command not in followed | listed}
     assert not unknown, "run these in a test, or list them with the reason why not"
     assert listed <= found.keys() - followed, "these are listed for nothing"
-    for command, file in RUN_BY.items():
-        assert command in (root / file).read_text().splitlines()
+    [targets] = re.findall(
+        r"^targets=\((.*)\)$", (root / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert {f"make {target}" for target in targets.split()} == set(CI)
 
 
 def test_no_block_hides_its_language(root):
     for page in documents(root):
-        opening = re.findall(r"^ *```(\w*)$", page.read_text(), flags=re.MULTILINE)[::2]
+        opening = re.findall(r"^ *```(\w*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[::2]
         assert all(opening), page
 
 
@@ -284,7 +302,6 @@ def test_every_page_with_commands_is_followed(root):
     assert pages - set(PAGES) == {"index.md", "cluster.md"}  # whose commands are in the lists above
 
 
-def test_the_readme_gives_table_1_in_two_commands_and_a_pruned_model_in_three(root):
-    first, own, *_ = code(root / "README.md", "bash")
-    assert first.split("#")[0].split() == ["make", "demo"]  # the other is git clone
-    assert own == code(root / "docs/your-data.md", "bash")[0] and len(own.splitlines()) == 3
+def test_table_1_takes_one_command_and_a_pruned_model_three(root):
+    assert shell_lines(root / "README.md") == ["make demo", "make test"]
+    assert len(code(root / "docs/your-data.md", "bash")[0].splitlines()) == 3

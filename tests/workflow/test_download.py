@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from archive_server import Fault, serve
-from convexprune import corpus, synthesis
+from convexprune.data import corpus, synthesis
 
 RESOURCES, RESULTS = "resources/real", "results/real"
 TRAIN, TEST = "speech_commands_v0.02", "speech_commands_test_set_v0.02"
@@ -47,7 +47,7 @@ def archives(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(root):
-    config = yaml.safe_load((root / "config.yaml").read_text())
+    config = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
     return config | {
         "pathvars": {"results": RESULTS, "resources": RESOURCES},
         "datasets": {"words": {}},
@@ -99,13 +99,18 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     compared = summary.dropna(subset="paper").set_index(["dataset", "split", "quantity"])["difference"]
     assert compared["words", "train", "files"] == 2 - 84_843
     assert compared["corpus", "test", "files"] == 3 - 4_890
-    assert "These differ:" in (workflow.directory / RESULTS / "datasets/summary.md").read_text()
+    assert "These differ:" in (workflow.directory / RESULTS / "datasets/summary.md").read_text(
+        encoding="utf-8"
+    )
 
     # Code that is edited fetches nothing again; what was read from the archive stays too.
     samples = workflow.directory / RESULTS / "corpus/corpus.h5"
     made = samples.stat().st_mtime_ns
     adapter = workflow.directory / "workflow/scripts/download_archive.py"
-    adapter.write_text(adapter.read_text().replace("def main", "EDITED = True\n\n\ndef main"))
+    adapter.write_text(
+        adapter.read_text(encoding="utf-8").replace("def main", "EDITED = True\n\n\ndef main"),
+        encoding="utf-8",
+    )
     edited = workflow.run(*run)  # with the server gone: a request would fail
     assert edited.returncode == 0, edited.stderr[-5000:]
     assert "rule download_archive" in edited.stderr and "Code has changed" in edited.stderr

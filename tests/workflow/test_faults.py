@@ -32,6 +32,7 @@ def start(small, *arguments):
         stderr=subprocess.PIPE,
         # As from a terminal too: what is started in the background, as CI may be, ignores Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        encoding="utf-8",
     )
     while not set(processes(small.directory).values()) - {"Snakemake"}:
         assert run.poll() is None
@@ -44,7 +45,9 @@ def program(small):
     """Snakemake as a program in the folder, as the Makefile calls it."""
     folder = small.directory / ".venv/bin"
     folder.mkdir(parents=True)
-    (folder / "snakemake").write_text("import runpy\nrunpy.run_module('snakemake', run_name='__main__')\n")
+    (folder / "snakemake").write_text(
+        "import runpy\nrunpy.run_module('snakemake', run_name='__main__')\n", encoding="utf-8"
+    )
 
 
 def test_a_second_snakemake_in_the_folder_says_so_and_stops(small):

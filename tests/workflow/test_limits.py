@@ -33,7 +33,7 @@ def run_stage(
     workflow, rule: str, script: str, config: dict, made: list[str], targets: list[str]
 ) -> list[list[float]]:
     """Run the jobs of one rule, what comes before it being `made`: start, end, fewest and most threads."""
-    (workflow.directory / "workflow/scripts" / script).write_text(SCRIPT)
+    (workflow.directory / "workflow/scripts" / script).write_text(SCRIPT, encoding="utf-8")
     for name in made:
         path = workflow.directory / "results/limits" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,16 @@ def run_stage(
     result = workflow.run(*command, "--allowed-rules", rule, "--", *targets)
     assert result.returncode == 0, result.stderr[-3000:]
     assert f"{len(targets)} of {len(targets)} steps" in result.stderr  # of no other rule
-    jobs = [[float(number) for number in line.split()] for line in ran.read_text().splitlines()]
+    jobs = [
+        [float(number) for number in line.split()] for line in ran.read_text(encoding="utf-8").splitlines()
+    ]
     assert len(jobs) == len(targets)
     return jobs
 
 
 @pytest.fixture
 def config(root):
-    config = yaml.safe_load((root / "tests/workflow/small.yaml").read_text())
+    config = yaml.safe_load((root / "tests/workflow/small.yaml").read_text(encoding="utf-8"))
     config["pathvars"]["results"] = "results/limits"
     model = config["models"]["hubert-tiny"]
     config["models"] = dict.fromkeys(MODELS, model)

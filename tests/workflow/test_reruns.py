@@ -9,6 +9,7 @@ just writes its outputs.
 import base64
 import copy
 import itertools
+import json
 import multiprocessing
 import os
 import re
@@ -17,15 +18,19 @@ from concurrent.futures import ProcessPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from convexprune import leftovers, provenance
+from convexprune.data import downloaded
+from convexprune.setup import leftovers
 from plans import expand, read_jobs, read_outputs, run
+from safetensors.numpy import save_file
 
 H, W = "hubert-tiny", "wav2vec2-tiny"
 RESULTS = "results/small"
 ARCHIVE = "archives/speech_commands_v0.02.tar.gz"
 DOWNLOADED = "resources/small/speech_commands/speech_commands_test_set_v0.02.tar.gz"
+SHARDS = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
 LIBRARY = "workflow/scripts/convexprune"
 URL = "https://a.invalid/test.tar.gz"
 # Sources of every kind: a local archive and a downloaded one, a model of the hub and a folder, a web service.
@@ -55,7 +60,7 @@ finetuning:
   learning_rate:
     words: {{full: 1.0e-3, pruned: 1.0e-3}}
     speakers: {{full: 1.0e-3, pruned: 1.0e-3}}
-timing: {{runs: 5, warmup: 1}}
+timing: {{runs: 5, warmup: 1, steps: 2}}
 """
 # Scripts that stand in for a stage's own. By these scores the plan keeps 2 of 3 layers at a tolerance of 0.2.
 STAND_IN = """
@@ -124,12 +129,22 @@ def rewritten(*names: str):
     return change
 
 
+def older(name: str):
+    """Another file in place of one, as large and with the time of long ago, as `cp -p` leaves it."""
+
+    def change(folder, config):
+        content(name, lambda before: before[:-1] + b"x")(folder, config)
+        os.utime(folder / name, (10**9, 10**9))
+
+    return change
+
+
 def deleted(name: str):
     return lambda folder, config: (folder / name).unlink()
 
 
 def moved_archive(folder, config):
-    (folder / "archives/other.tar.gz").write_text("other")
+    (folder / "archives/other.tar.gz").write_text("other", encoding="utf-8")
     key("corpus/speech_commands/speech_commands_v0.02/path", "archives/other.tar.gz")(folder, config)
 
 
@@ -137,7 +152,7 @@ def new_url(folder, config):
     """Another URL, with the sum of the archive that is there."""
     archive = config["corpus"]["speech_commands"]["speech_commands_test_set_v0.02"]
     archive["url"] = archive["url"].replace("a.invalid", "b.invalid")
-    archive["sha256"] = (folder / f"{DOWNLOADED}.sha256").read_text().split()[0]
+    archive["sha256"] = (folder / f"{DOWNLOADED}.sha256").read_text(encoding="utf-8").split()[0]
 
 
 def reordered(folder, config):
@@ -153,17 +168,22 @@ def another_model(folder, config):
 
 # Jobs, as plans.expand reads them. What follows in tables, figures and pages:
 
-CONVEXITY = """merge_convexity study_choices correlate_convexity draw_figure{1,2,3,4,8} write_summary
+CONVEXITY = """merge_convexity study_choices correlate_convexity write_summary accept_phonemes
+    draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,projections}
     show_{convexity,choices,correlations,convergence}"""
-PLAN = """plan_layers make_table1 study_choices draw_figure{1,3,5,6,7,8} write_summary
+PLAN = """plan_layers project_embeddings make_table1 study_choices write_summary accept_phonemes
+    draw_{convexity_by_layer,choices,classes,tradeoffs,training,projections}
     show_{plan,table1,choices}"""
-TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity draw_figure{2,3,4,6,7}
-    write_summary show_{table1,choices,correlations,convergence}"""
-TIMING = "merge_timing make_table1 draw_figure6 write_summary show_{table1,timing}"
-COSTS = "count_costs make_table1 study_choices draw_figure{3,6} write_summary show_{table1,choices,costs}"
-STUDIES = """study_choices correlate_convexity draw_figure{3,4} write_summary
+TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity write_summary accept_phonemes
+    draw_{accuracy_by_convexity,choices,last_layer,tradeoffs,training}
+    show_{table1,choices,correlations,convergence}"""
+TIMING = """merge_timing make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
+    show_{table1,choices,timing}"""
+COSTS = """count_costs make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
+    show_{table1,choices,costs}"""
+STUDIES = """study_choices correlate_convexity draw_{choices,last_layer} write_summary accept_phonemes
     show_{choices,correlations,convergence}"""
-COUNTS = "summarise_datasets write_summary show_counts"
+COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
 
 
 def scored(cells: str) -> str:
@@ -175,20 +195,21 @@ def model_jobs(models: str) -> str:
     """All that is computed with encoders: embeddings, convexity, two sizes for two tasks."""
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
-        {scored(f"{models}/untrained/words")} draw_figure5
+        {scored(f"{models}/untrained/words")} draw_classes project_embeddings
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
-        time_inference:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
-        {TRAINING} {TIMING} {COSTS} compare_predictions
+        time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
+        merge_exports {TRAINING} {TIMING} {COSTS} compare_predictions
     """
 
 
 BOTH = f"{{{H},{W}}}"
 PROBES = f"probe_layers:{H}/words {STUDIES}"
-SWEPT = f"finetune:{H}/words/0/0 time_inference:{H}/words/0 {PROBES}"
-PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_figure5"
+SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0 {PROBES}"
+PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_classes"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
-TIMED = f"""time_inference:{BOTH}/{{words,speakers}}/2 time_inference:{H}/words/0
-    export_model:{BOTH}/{{words,speakers}} {TIMING}"""
+TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMING}"
+EXPORTED = f"""export_model:{BOTH}/{{words,speakers}} merge_exports make_table1 show_table1 write_summary
+    accept_phonemes"""
 NEW_CORPUS = f"""
     ingest_archives build_words build_speakers align_shard:1/1 {ALIGNED} {model_jobs(BOTH)} {SWEPT}
 """
@@ -199,7 +220,7 @@ PLANNED = {
     "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), STUDIES),
     "`convexity.average`": (
         key("convexity/average", "class"),
-        f"{PLAN} {STUDIES} draw_figure2",
+        f"{PLAN} {STUDIES} draw_accuracy_by_convexity",
     ),
     "a model added": (
         another_model,
@@ -210,44 +231,51 @@ PLANNED = {
         f"download_model:{H} {model_jobs(H)} {SWEPT}",
     ),
     "the files of a `path` model": (
-        appended("encoder/model.safetensors"),
+        older(f"encoder/{SHARDS[1]}"),
         f"import_model:{W} {model_jobs(W)}",
     ),
     "a full learning rate": (
         key("finetuning/learning_rate/words/full", 2e-3),
         f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
-        time_inference:{BOTH}/words/2 time_inference:{H}/words/0 compare_predictions {TRAINING} {TIMING}""",
+        time_models:{BOTH}/words/2 time_models:{H}/words/0 export_model:{BOTH}/words merge_exports
+        compare_predictions {TRAINING} {TIMING}""",
     ),
     "a pruned learning rate": (
         key("finetuning/learning_rate/words/pruned", 2e-3),
-        f"""finetune:{BOTH}/words/2/0 finetune:{H}/words/0/0 time_inference:{BOTH}/words/2
-        time_inference:{H}/words/0 export_model:{BOTH}/words compare_predictions {TRAINING} {TIMING}""",
+        f"""finetune:{BOTH}/words/2/0 finetune:{H}/words/0/0 time_models:{BOTH}/words/2
+        time_models:{H}/words/0 export_model:{BOTH}/words merge_exports compare_predictions
+        {TRAINING} {TIMING}""",
     ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
-        f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} compare_predictions
+        f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} {EXPORTED}
+        compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING} {COSTS}""",
     ),
     "a sweep point added": (
         key("sweep/words/layers", [0, 1, 3]),
-        f"finetune:{H}/words/1/0 time_inference:{H}/words/1 {TRAINING} {TIMING}",
+        f"finetune:{H}/words/1/0 time_models:{H}/words/1 {TRAINING} {TIMING}",
     ),
-    "`timing.runs`": (key("timing/runs", 6), TIMED),
-    "`threads`": (key("threads", 2), TIMED),
+    "`timing.runs`": (key("timing/runs", 6), f"{TIMED} {EXPORTED}"),
+    "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
+    "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
-        {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_figure5
+        {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
-        time_inference:{BOTH}/speakers/2 export_model:{BOTH}/speakers
+        time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
         compare_predictions {TRAINING} {TIMING} {COSTS}""",
     ),
     "`phonemes.min_count`": (
         key("datasets/phonemes/min_count", 11),
         f"build_phonemes {COUNTS} {PHONEMES}",
     ),
-    "`phonemes.context`": (key("datasets/phonemes/context", "word"), PHONEMES),
-    "`phonemes.max_failed_share`": (key("datasets/phonemes/max_failed_share", 0.3), ALIGNED),
+    "`phonemes.context`": (key("datasets/phonemes/context", "word"), f"build_phonemes {COUNTS} {PHONEMES}"),
+    "`phonemes.max_failed_share`": (
+        key("datasets/phonemes/max_failed_share", 0.3),
+        f"build_phonemes {COUNTS} {PHONEMES}",
+    ),
     "`phonemes.shards`": (key("datasets/phonemes/shards", 2), f"align_shard:{{1,2}}/2 {ALIGNED}"),
     "`phonemes.aligner`": (
         key("datasets/phonemes/aligner", "pocketsphinx"),
@@ -258,7 +286,7 @@ PLANNED = {
         f"align_shard:1/1 {ALIGNED}",
     ),
     "`path` of an archive or a folder as `mirror`": (moved_archive, NEW_CORPUS),
-    "the archive that `path` names": (appended(ARCHIVE), NEW_CORPUS),
+    "the archive that `path` names": (older(ARCHIVE), NEW_CORPUS),
     "`url` or `mirror` (a URL), `size`, `sha256` of an archive": (new_url, ""),
     "`gpus`, `embeddings.batch_size`, `finetuning.micro_batch_size`, `finetuning.gradient_checkpointing`, "
     "`maus.max_requests`, `maus.timeout`, `maus.contact`": (
@@ -276,11 +304,12 @@ PLANNED = {
         "",
     ),
     "how figures look (`figures/style.py`)": (
-        appended(f"{LIBRARY}/figures/style.py"),
-        "draw_figure{1,2,3,4,5,6,7,8} write_summary",
+        appended(f"{LIBRARY}/results/figures/style.py"),
+        """draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,classes,tradeoffs,training,projections}
+        write_summary accept_phonemes""",
     ),
     "a library module, such as `probing.py`": (
-        appended(f"{LIBRARY}/probing.py"),
+        appended(f"{LIBRARY}/results/probing.py"),
         PROBES,
     ),
     "a script, such as `probe_layers.py`, if only touched": (
@@ -292,13 +321,13 @@ PLANNED = {
             f"{RESULTS}/corpus/corpus.h5",
             f"{RESULTS}/corpus/corpus.csv",
             f"{RESULTS}/corpus/corpus.sha256",
-            f"{LIBRARY}/corpus.py",
+            f"{LIBRARY}/data/corpus.py",
         ),
         "",
     ),
     "a result deleted, such as `table1.csv`": (
         deleted(f"{RESULTS}/table1.csv"),
-        "make_table1 write_summary show_table1",
+        "make_table1 write_summary accept_phonemes show_table1",
     ),
     "a file between deleted, such as an embeddings file": (
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
@@ -312,19 +341,19 @@ PLANNED = {
 }
 
 # Some that do not read the plan, but tables whose inputs are not known before it: Snakemake runs them again.
-RULED = f"{PLAN} {STUDIES} draw_figure2 show_timing"
+RULED = f"{PLAN} {STUDIES} draw_accuracy_by_convexity show_timing"
 RUN = {
     "a recording that a table names": (appended("yes-ann-0.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
     "`plan.tolerance`, if the plan then picks other layers": (
         key("plan/tolerance", 0.5),
-        f"""finetune:{H}/{{words,speakers}}/1/0 time_inference:{H}/{{words,speakers}}/1
-        export_model:{H}/{{words,speakers}} compare_predictions {RULED} {TRAINING} {TIMING}""",
+        f"""finetune:{H}/{{words,speakers}}/1/0 time_models:{H}/{{words,speakers}}/1
+        export_model:{H}/{{words,speakers}} merge_exports compare_predictions {RULED} {TRAINING} {TIMING}""",
     ),
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_figure5 {RULED}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_classes {RULED}""",
     ),
 }
 
@@ -345,23 +374,35 @@ def given(workflow, pool):
     folder, config = workflow.directory, yaml.safe_load(CONFIG)
     for script in (folder / "workflow/scripts").glob("*.py"):
         if script.name != "plan_layers.py":
-            script.write_text(SCORE if script.name == "score_convexity.py" else STAND_IN)
-    encoder = [f"encoder/{name}" for name in ("config.json", "preprocessor_config.json", "model.safetensors")]
-    for name in (ARCHIVE, DOWNLOADED, *encoder):
+            ours = re.findall(r"^from convexprune.*", script.read_text(encoding="utf-8"), re.MULTILINE)
+            stand_in = SCORE if script.name == "score_convexity.py" else STAND_IN
+            # `code=` reads what a script imports: nothing here is run.
+            script.write_text("\n    ".join([f"{stand_in}\nif False:", *ours, "pass\n"]), encoding="utf-8")
+    encoder = {
+        "config.json": {"model_type": "wav2vec2"},
+        "preprocessor_config.json": {},
+        "model.safetensors.index.json": {"weight_map": dict(enumerate(SHARDS))},
+    }
+    files = {f"encoder/{name}": content for name, content in encoder.items()}
+    for name, content in ({ARCHIVE: {}, DOWNLOADED: {}} | files).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("{}")
-    provenance.write_sum(folder / DOWNLOADED, "0" * 64)
-    provenance.write_source(folder / DOWNLOADED, URL)
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    for name, size in zip(SHARDS, (1, 2**20), strict=True):
+        save_file({"weights": np.zeros(size, np.uint8)}, folder / "encoder" / name)
+    downloaded.write_sum(folder / DOWNLOADED, "0" * 64)
+    downloaded.write_source(folder / DOWNLOADED, URL)
     options = ("--configfile", workflow.write_config("given.yaml", config))
     for name in read_outputs(pool.submit(run, folder, "--dry-run", *options).result()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(name)
+        (folder / name).write_text(name, encoding="utf-8")
         if name.endswith((".h5", ".safetensors")):
             os.truncate(folder / name, 2**20)  # too large for Snakemake to compare the content
     for task in ("words", "speakers"):
         scores = folder / RESULTS / f"convexity/{H}/pretrained/{task}.csv"
-        scores.write_text(SCORES.format(dataset=task))
-    (folder / RESULTS / "plan.csv").write_text(f"model,task,layers\n{H},words,2\n{H},speakers,2\n")
+        scores.write_text(SCORES.format(dataset=task), encoding="utf-8")
+    (folder / RESULTS / "plan.csv").write_text(
+        f"model,task,layers\n{H},words,2\n{H},speakers,2\n", encoding="utf-8"
+    )
     pool.submit(run, folder, "--touch", "--forceall", "--cores", "1", *options).result()
     return folder, config
 
@@ -377,9 +418,9 @@ def ruled(given, pool, tmp_path_factory):
     table = ["path,word,speaker"]
     for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(3)):
         table.append(f"{word}-{speaker}-{take}.wav,{word},{speaker}")
-        (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording")
-    (folder / "words.csv").write_text("\n".join(table))
-    (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording", encoding="utf-8")
+    (folder / "words.csv").write_text("\n".join(table), encoding="utf-8")
+    (folder / "ruled.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     pool.submit(run, folder, "--touch", "--forceall", "--cores", "1", "--configfile", "ruled.yaml").result()
     return folder, config
 
@@ -396,7 +437,7 @@ def printed(given, ruled, pool, tmp_path_factory):
             edited_config = copy.deepcopy(config)
             change(edited, edited_config)
             text = f"# {edit}\n{yaml.safe_dump(edited_config, sort_keys=False)}"
-            (edited / "edited.yaml").write_text(text)
+            (edited / "edited.yaml").write_text(text, encoding="utf-8")
             prints[edit] = pool.submit(run, edited, *options, "--configfile", "edited.yaml")
 
     submit(PLANNED, *given, os.link, "--dry-run")  # no file of it is written to
@@ -414,7 +455,7 @@ def test_what_failed_after_an_edit_is_not_forgotten(given, pool, tmp_path):
     folder = shutil.copytree(given[0], tmp_path / "copy")
     config = copy.deepcopy(given[1])
     key("datasets/speakers/min_files", 5)(folder, config)
-    (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / "edited.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     options = ("--configfile", "edited.yaml")
     planned = read_jobs(pool.submit(run, folder, "--dry-run", *options).result())
     (folder / "broken").touch()
@@ -432,21 +473,23 @@ def test_a_job_behind_the_checkpoint_whose_end_was_not_seen_runs_again(ruled, po
     assert read_jobs(pool.submit(run, folder, *options).result()) == []
     output = f"{RESULTS}/timing/{H}/words/2.json"
     mark = base64.urlsafe_b64encode(output.encode()).decode()
-    (folder / leftovers.MARKS / mark).write_text('{"external_jobid": null}')
+    (folder / leftovers.MARKS / mark).write_text('{"external_jobid": null}', encoding="utf-8")
     assert leftovers.discard(folder) == [Path(output)]
     jobs = set(read_jobs(pool.submit(run, folder, *options).result()))
-    assert jobs == expand(f"time_inference:{H}/words/2 {TIMING}")
+    assert jobs == expand(f"time_models:{H}/words/2 export_model:{H}/words merge_exports {TIMING}")
 
 
 def test_the_table_of_the_map_is_these_rows(root):
     """Each edit is there and names the rules that run, if only by the phrase that stands for them."""
-    text = (root / "workflow/README.md").read_text().partition("## Edit X, Y runs again\n")[2]
+    text = (root / "workflow/README.md").read_text(encoding="utf-8").partition("## Edit X, Y runs again\n")[2]
     introduction, _, rows = text.partition("|---|---|\n")
     items = re.findall(r"^- \*(.*?)\* are (.*?)[;.]\n", introduction, re.MULTILINE | re.DOTALL)
     phrases = {phrase: re.findall(r"`(\S+)`", names) for phrase, names in items}
     rule = re.compile(r"^ *(?:rule|checkpoint) (\w+):", re.MULTILINE)
     names = {
-        name for file in (root / "workflow/rules").glob("*.smk") for name in rule.findall(file.read_text())
+        name
+        for file in (root / "workflow/rules").glob("*.smk")
+        for name in rule.findall(file.read_text(encoding="utf-8"))
     }
     table = dict(re.findall(r"^\| (.+) \| (.+) \|$", rows.partition("\n\n")[0], re.MULTILINE))
     matrix = PLANNED | RUN

@@ -1,11 +1,12 @@
 # Phonemes: forced alignment of the words of one split, in shards -> segments -> the phonemes dataset.
 
 PHONEMES = config["datasets"].get("phonemes", {})
+USES_MAUS = PHONEMES.get("aligner") == "maus"
 
 
 rule align_shard:
     input:
-        code=library("alignment", "answers", "corpus", "maus", "retries"),
+        code=library("align_shard"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",
@@ -16,27 +17,30 @@ rule align_shard:
         "<results>/logs/align_shard/{shard}-of-{shards}.log",
     benchmark:
         "<results>/benchmarks/align_shard/{shard}-of-{shards}.tsv"
-    localrule: uses_maus()  # compute nodes have no internet
+    priority: 1  # so that a problem with the alignments shows early
+    localrule: USES_MAUS  # compute nodes have no internet
     conda:
         "../../envs/alignment.yaml"
-    threads: 1 if uses_maus() else config["threads"]
+    threads: 1 if USES_MAUS else config["threads"]
     resources:
-        maus=int(uses_maus()),
-        max_requests=config["maus"]["max_requests"],
-        timeout=config["maus"]["timeout"],
-        contact=config["maus"]["contact"] if config["maus"]["accept_terms"] else "",
-        store=workflow.pathvars.apply("<resources>/alignments"),
+        maus=int(USES_MAUS),
         mem_mb=get_memory("align_shard"),
         runtime=get_runtime("align_shard"),
     params:
-        settings=get_alignment_settings(),
+        settings=experiment.alignment_settings(config),
+        store=untracked(folder=workflow.pathvars.apply("<resources>/alignments")),
+        service=untracked(
+            max_requests=config["maus"]["max_requests"],
+            timeout=config["maus"]["timeout"],
+            contact=config["maus"]["contact"] if config["maus"]["accept_terms"] else "",
+        ),
     script:
         "../scripts/align_shard.py"
 
 
 rule merge_alignments:
     input:
-        code=library("alignment", "answers", "corpus", "maus", "retries"),
+        code=library("merge_alignments"),
         phones=get_shards("phones"),
         failures=get_shards("failures"),
         table="<results>/corpus/corpus.csv",
@@ -45,31 +49,33 @@ rule merge_alignments:
         failures="<results>/alignment/failures.csv",
     log:
         "<results>/logs/merge_alignments.log",
+    priority: 1
     localrule: True
     conda:
         "../../envs/alignment.yaml"
     params:
-        settings={
-            "max_failed_share": PHONEMES.get("max_failed_share"),
-            "split": PHONEMES.get("convexity_split"),
-        },
+        settings={"split": PHONEMES.get("convexity_split")},
     script:
         "../scripts/merge_alignments.py"
 
 
 rule build_phonemes:
     input:
-        code=library("datasets", "corpus"),
+        code=library("build_phonemes"),
         phones="<results>/alignment/phones.csv",
+        failures="<results>/alignment/failures.csv",
+        table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/phonemes.csv",
         labels="<results>/datasets/phonemes.labels.csv",
+        refusal="<results>/datasets/phonemes.refusal.txt",
     log:
         "<results>/logs/build_phonemes.log",
+    priority: 1
     localrule: True
     conda:
         "../../envs/corpus.yaml"
     params:
-        settings={"min_count": PHONEMES.get("min_count")},
+        settings={key: PHONEMES.get(key) for key in ("context", "max_failed_share", "min_count")},
     script:
         "../scripts/build_phonemes.py"

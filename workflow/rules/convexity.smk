@@ -3,7 +3,7 @@
 
 rule score_convexity:
     input:
-        code=library("convexity", "neighbours", "paths", "kernels", "embeddings"),
+        code=library("score_convexity"),
         embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{dataset}.csv",
@@ -42,7 +42,7 @@ rule merge_convexity:
 
 checkpoint plan_layers:
     input:
-        code=library("planning", "averages"),
+        code=library("plan_layers"),
         scores=get_plan_scores,
     output:
         plan="<results>/plan.csv",
@@ -52,6 +52,6 @@ checkpoint plan_layers:
     conda:
         "../../envs/convexity.yaml"
     params:
-        settings=get_plan_settings,
+        settings=experiment.plan_settings(config),
     script:
         "../scripts/plan_layers.py"

@@ -5,7 +5,7 @@ CORPUS = config["corpus"]
 
 rule synthesise_archives:
     input:
-        code=library("synthesis", "corpus"),
+        code=library("synthesise_archives"),
     output:
         train="<results>/synthetic/speech_commands_v0.02.tar.gz",
         test="<results>/synthetic/speech_commands_test_set_v0.02.tar.gz",
@@ -27,7 +27,7 @@ rule synthesise_archives:
 
 rule download_archive:
     input:
-        code=ancient(library("downloads", "retries")),  # an archive that is there stays, however it would be fetched now
+        code=ancient(library("download_archive")),  # an existing archive stays, even if this code changes
     output:
         archive="<resources>/speech_commands/{archive}.tar.gz",
     log:
@@ -36,13 +36,12 @@ rule download_archive:
         "<results>/benchmarks/download_archive/{archive}.tsv"
     wildcard_constraints:
         archive=get_downloads(),
-    retries: 3
     localrule: True
     conda:
         "../../envs/corpus.yaml"
     params:
-        # As a function of the input these are not tracked: an archive that is there is never fetched again
-        # because its source or sum was written into the config.
+        # Not tracked, as a function of the input: an existing archive is not fetched again when its source or
+        # sum is written into the config.
         settings=lambda wildcards, input: get_archives()[wildcards.archive],
     script:
         "../scripts/download_archive.py"
@@ -52,7 +51,7 @@ if "table" in CORPUS:
 
     rule ingest_table:
         input:
-            code=library("ingestion", "recordings", "archives", "corpus"),
+            code=library("ingest_table"),
             csv=CORPUS["table"]["csv"],
         output:
             samples="<results>/corpus/corpus.h5",
@@ -69,6 +68,7 @@ if "table" in CORPUS:
             runtime=get_runtime("ingest_table"),
         params:
             settings={key: CORPUS["table"][key] for key in ("seed", "test_share", "validation_share")},
+            files=provenance.identify([CORPUS["table"]["csv"]]),
         script:
             "../scripts/ingest_table.py"
 
@@ -76,7 +76,7 @@ else:
 
     rule ingest_archives:
         input:
-            code=library("ingestion", "recordings", "archives", "corpus"),
+            code=library("ingest_archives"),
             train=get_archive("speech_commands_v0.02"),
             test=get_archive("speech_commands_test_set_v0.02"),
         output:
@@ -93,15 +93,16 @@ else:
             mem_mb=get_memory("ingest_archives"),
             runtime=get_runtime("ingest_archives"),
         params:
-            # As a function of the input not tracked either: a sum says what the archive is, it does not change it.
+            # Not tracked either: a sum in the config checks the archive, but does not change it.
             settings=lambda wildcards, input: get_sums(),
+            files=provenance.identify(get_local_archives()),
         script:
             "../scripts/ingest_archives.py"
 
 
 rule build_words:
     input:
-        code=library("datasets", "corpus"),
+        code=library("build_words"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/words.csv",
@@ -116,7 +117,7 @@ rule build_words:
 
 rule build_speakers:
     input:
-        code=library("datasets", "corpus"),
+        code=library("build_speakers"),
         table="<results>/corpus/corpus.csv",
     output:
         dataset="<results>/datasets/speakers.csv",
@@ -136,7 +137,7 @@ rule build_speakers:
 
 rule summarise_datasets:
     input:
-        code=library("counts", "markdown_tables", "datasets", "corpus"),
+        code=library("summarise_datasets"),
         corpus="<results>/corpus/corpus.csv",
         datasets=list(get_summarised().values()),
     output:
@@ -148,7 +149,7 @@ rule summarise_datasets:
     conda:
         "../../envs/corpus.yaml"
     params:
-        # The paper's counts are those of the real recordings.
+        # The paper's counts apply only to the real recordings.
         settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())},
     script:
         "../scripts/summarise_datasets.py"

@@ -1,9 +1,9 @@
-# Hidden states of every layer, averaged over frames: one HDF5 a model, state and dataset.
+# Hidden states of every layer, averaged over frames: one HDF5 file per model, state and dataset.
 
 
 rule embed:
     input:
-        code=library("extraction", "positions", "memory", "devices", "encoders", "corpus"),
+        code=library("embed"),
         weights=lambda wildcards: ancient(f"{get_encoder(wildcards)}/model.safetensors"),
         config=lambda wildcards: f"{get_encoder(wildcards)}/config.json",
         feature_extractor=lambda wildcards: f"{get_encoder(wildcards)}/preprocessor_config.json",
@@ -23,10 +23,10 @@ rule embed:
     threads: config["threads"]
     resources:
         gpu=min(1, config["gpus"]),
-        batch_size=config["embeddings"]["batch_size"],
         mem_mb=get_memory("embed"),
         runtime=get_runtime("embed"),
     params:
-        settings=get_embedding_settings,
+        settings=lambda wildcards: experiment.embedding_settings(config, **wildcards),
+        speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/embed.py"

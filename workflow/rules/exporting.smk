@@ -1,15 +1,16 @@
-# What the user takes away: the pruned, fine-tuned models (first seed) with a model card and an ONNX file.
+# Exports for the user: the pruned, fine-tuned models (first seed) with a model card and an ONNX file.
 
 
 rule export_model:
     input:
-        code=library("exporting", "cards", "timing", "devices", "sources", "pruning", "encoders", "corpus"),
+        code=library("export_model"),
         weights=ancient(lambda wildcards: f"{get_pruned(wildcards)}/model.safetensors"),
         config=lambda wildcards: f"{get_pruned(wildcards)}/config.json",
         feature_extractor=lambda wildcards: f"{get_pruned(wildcards)}/preprocessor_config.json",
         metrics=lambda wildcards: f"{get_pruned(wildcards)}/metrics.json",
         base="<results>/models/{model}/provenance.json",
         dataset="<results>/datasets/{task}.csv",
+        timing=get_pruned_timing,
     output:
         weights="<results>/exported/{model}/{task}/model.safetensors",
         config="<results>/exported/{model}/{task}/config.json",
@@ -23,7 +24,7 @@ rule export_model:
         "<results>/benchmarks/export_model/{model}/{task}.tsv"
     conda:
         "../../envs/models.yaml"
-    # Reserves all the cores of a local run, as time_inference does: the CPU latency is measured here.
+    # All cores of a local run, as in time_models: this job measures the CPU latency.
     threads: get_whole_machine
     resources:
         mem_mb=get_memory("export_model"),
@@ -37,3 +38,18 @@ rule export_model:
         },
     script:
         "../scripts/export_model.py"
+
+
+rule merge_exports:
+    input:
+        code=library("merge_exports"),
+        metrics=expand("<results>/exported/{model}/{task}/metrics.json", model=MODELS, task=TASKS),
+    output:
+        table="<results>/exports.csv",
+    log:
+        "<results>/logs/merge_exports.log",
+    localrule: True
+    conda:
+        "../../envs/results.yaml"
+    script:
+        "../scripts/merge_exports.py"

@@ -1,9 +1,9 @@
-# Full, pruned and sweep models, all by one rule, and what they cost to run.
+# Full, pruned and sweep models, all fine-tuned by one rule, and their running times.
 
 
 rule cache_features:
     input:
-        code=library("features", "memory", "devices", "encoders", "corpus"),
+        code=library("cache_features"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -22,29 +22,18 @@ rule cache_features:
     threads: config["threads"]
     resources:
         gpu=min(1, config["gpus"]),
-        batch_size=config["embeddings"]["batch_size"],
         mem_mb=get_memory("cache_features"),
         runtime=get_runtime("cache_features"),
     params:
         settings={key: config["finetuning"][key] for key in ("cache_features", "precision")},
+        speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/cache_features.py"
 
 
 rule finetune:
     input:
-        code=library(
-            "finetuning",
-            "training",
-            "features",
-            "positions",
-            "memory",
-            "devices",
-            "metrics",
-            "pruning",
-            "encoders",
-            "corpus",
-        ),
+        code=library("finetune"),
         weights=ancient("<results>/models/{model}/model.safetensors"),
         config="<results>/models/{model}/config.json",
         feature_extractor="<results>/models/{model}/preprocessor_config.json",
@@ -69,19 +58,21 @@ rule finetune:
     threads: config["threads"]
     resources:
         gpu=min(1, config["gpus"]),
-        micro_batch_size=config["finetuning"]["micro_batch_size"],
-        gradient_checkpointing=int(config["finetuning"]["gradient_checkpointing"]),
         mem_mb=get_memory("finetune"),
         runtime=get_runtime("finetune"),
     params:
         settings=get_finetuning_settings,
+        speed=untracked(
+            gpus=min(1, config["gpus"]),
+            **{key: config["finetuning"][key] for key in ("micro_batch_size", "gradient_checkpointing")},
+        ),
     script:
         "../scripts/finetune.py"
 
 
 rule merge_finetuning:
     input:
-        code=library("metrics"),
+        code=library("merge_metrics"),
         metrics=lambda wildcards: get_run_files("metrics.json"),
     output:
         table="<results>/finetuning.csv",
@@ -94,39 +85,44 @@ rule merge_finetuning:
         "../scripts/merge_metrics.py"
 
 
-rule time_inference:
+rule time_models:
     input:
-        code=library("timing", "devices", "encoders", "corpus"),
-        full_weights=get_full_weights,
-        pruned_weights=f"<results>/finetuned/{{model}}/{{task}}/{{layers}}/{SEEDS[0]}/model.safetensors",
+        code=library("time_models"),
+        full=lambda wildcards: list_trained(get_full(wildcards.model, wildcards.task)),
+        pruned=list_trained(get_trained("{model}", "{task}", "{layers}")),
+        samples=ancient("<results>/corpus/corpus.h5"),
+        fingerprint="<results>/corpus/corpus.sha256",
+        dataset="<results>/datasets/{task}.csv",
     output:
         timing="<results>/timing/{model}/{task}/{layers}.json",
     log:
-        "<results>/logs/time_inference/{model}/{task}/{layers}.log",
+        "<results>/logs/time_models/{model}/{task}/{layers}.log",
     benchmark:
-        "<results>/benchmarks/time_inference/{model}/{task}/{layers}.tsv"
+        "<results>/benchmarks/time_models/{model}/{task}/{layers}.tsv"
     conda:
         "../../envs/models.yaml"
-    # Reserves all the cores of a local run, so that nothing of the workflow runs beside it; uses config["threads"].
+    # Reserves all cores of a local run, so that no other job disturbs the times. It computes with config["threads"].
     threads: get_whole_machine
     resources:
         gpu=get_timing_gpus,
-        mem_mb=get_memory("time_inference"),
-        runtime=get_runtime("time_inference"),
+        mem_mb=get_memory("time_models"),
+        runtime=get_runtime("time_models"),
     params:
         settings=lambda wildcards: {
             "full_layers": MODELS[wildcards.model]["layers"],
             "runs": config["timing"]["runs"],
+            "steps": config["timing"]["steps"],
             "threads": config["threads"],
             "warmup": config["timing"]["warmup"],
         },
+        speed=untracked(gpus=min(1, config["gpus"])),
     script:
-        "../scripts/time_inference.py"
+        "../scripts/time_models.py"
 
 
 rule merge_timing:
     input:
-        code=library("metrics"),
+        code=library("merge_metrics"),
         metrics=get_timings,
     output:
         table="<results>/timing.csv",

@@ -1,10 +1,10 @@
-# Encoders: downloaded, imported from a folder, or pretrained here -> one Hugging Face folder a model.
+# Encoders: downloaded, imported from a folder, or pretrained here -> one Hugging Face folder per model.
 # The three rules write the same files; the model's `source` decides which one applies.
 
 
 rule download_model:
     input:
-        code=ancient(library("sources", "encoders")),  # a model that is there stays, as an archive does
+        code=ancient(library("download_model")),  # an existing model stays, as an archive does
     output:
         weights="<results>/models/{model}/model.safetensors",
         config="<results>/models/{model}/config.json",
@@ -16,8 +16,7 @@ rule download_model:
         "<results>/benchmarks/download_model/{model}.tsv"
     wildcard_constraints:
         model=models_from("hub"),
-    priority: 1  # a run without a network ends here, and soon
-    retries: 3
+    priority: 1  # so that a run without a network fails soon
     localrule: True
     conda:
         "../../envs/models.yaml"
@@ -29,7 +28,7 @@ rule download_model:
 
 rule import_model:
     input:
-        code=library("sources", "encoders"),
+        code=library("import_model"),
         source=get_model_files,
     output:
         weights="<results>/models/{model}/model.safetensors",
@@ -49,13 +48,14 @@ rule import_model:
         runtime=get_runtime("import_model"),
     params:
         settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("layers", "path")},
+        files=lambda wildcards: provenance.identify(get_model_files(wildcards)),
     script:
         "../scripts/import_model.py"
 
 
 rule pretrain_model:
     input:
-        code=library("pretraining", "memory", "encoders", "corpus"),
+        code=library("pretrain_model"),
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         table="<results>/corpus/corpus.csv",

@@ -1,5 +1,5 @@
-# What a job asks for, from the model's size and the attempt (library module needs). No rules.
-# Without a cluster only `gpu` limits anything: Snakemake takes memory and runtime into account where it is told to.
+# The resources of a job, from the model's size and the attempt (library module needs). No rules.
+# Without a cluster only `gpu` limits jobs: Snakemake minds memory and runtime only if it is given their limits.
 
 
 def get_job(rule_name, wildcards):
@@ -10,7 +10,7 @@ def get_job(rule_name, wildcards):
 
 
 def get_memory(rule_name):
-    """MB, more at every attempt: a job that was killed for its memory gets through at the next."""
+    """MB, more at every attempt, so that a job killed for its memory gets more when it is tried again."""
     return lambda wildcards, attempt: attempt * needs.memory(get_job(rule_name, wildcards), config)
 
 
@@ -20,18 +20,18 @@ def get_runtime(rule_name):
 
 
 def runs_here():
-    """Whether the jobs of this run are processes of this machine, not of a cluster's nodes."""
+    """Whether the jobs of this run are processes on this machine, not on a cluster's nodes."""
     return workflow.local_exec and not workflow.remote_exec
 
 
 def get_whole_machine(wildcards):
-    """Threads of a job that is timed: all cores, so that nothing of the workflow runs beside it here.
+    """Threads of a job that measures times: all cores here, so that no other job of the workflow runs beside it.
 
-    On a cluster the profile asks for a node of its own.
+    On a cluster, the profile requests a whole node for it.
     """
     return workflow.resource_settings.cores if runs_here() else config["threads"]
 
 
 def get_timing_gpus(wildcards):
-    """All GPUs of this machine, so that no other job of the workflow disturbs; on a cluster one, as it gives it."""
+    """All GPUs of this machine, so that no other job of the workflow disturbs the times; on a cluster, one."""
     return config["gpus"] if runs_here() else min(1, config["gpus"])

@@ -1,12 +1,14 @@
-# Table 1, what the models cost, whether convexity chose well, and the figures.
+# Table 1, the costs of the models, whether convexity chose well, and the summary.
 
-SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()}
-SIZES = {name: MODELS[name]["size"] for name in MODELS}
-# Figure 2 shows one sweep: of words, as in the paper, where both tasks are swept.
-SWEPT = "words" if "words" in config["sweep"] else "speakers"
-FIGURES = [1, *([2, 3] if config["sweep"] else []), 4, 5, 6, 7, 8]
+# The outcome of the alignment, in the order in which the summary reads the files.
+ALIGNMENT = [
+    "<results>/alignment/failures.csv",
+    "<results>/datasets/phonemes.labels.csv",
+    "<results>/datasets/phonemes.refusal.txt",
+]
+
 CHOICE = "7. Does convexity choose well?"
-# Tables that the report shows, by the name of their caption in report/: file, category, title.
+# Tables that the report shows, by the name of their caption in report/: (file, category, title).
 SHOWN = {
     "table1": ("table1", "5. Table 1", "Full against pruned models"),
     "plan": ("plan", "4. Plan", "Layers kept, and why"),
@@ -16,10 +18,14 @@ SHOWN = {
     "convergence": (
         "convergence",
         CHOICE,
-        "Fine-tuned convexity: last layer, and where it stops rising",
+        "Fine-tuned convexity: in the last layer, and where it stops rising",
     ),
     "costs": ("costs", "8. Costs", "Parameters, size and multiply-adds at every depth"),
-    "timing": ("timing", "8. Costs", "Inference times, each against the full model's"),
+    "timing": (
+        "timing",
+        "8. Costs",
+        "Times of inference and of a training step, against the full model",
+    ),
 }
 if config["sweep"]:
     SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
@@ -27,7 +33,7 @@ if config["sweep"]:
 
 rule count_costs:
     input:
-        code=library("costs", "corpus", "encoders", "pruning"),
+        code=library("count_costs"),
         configs=[f"<results>/models/{model}/config.json" for model in MODELS],
         feature_extractors=[f"<results>/models/{model}/preprocessor_config.json" for model in MODELS],
         datasets=[f"<results>/datasets/{task}.csv" for task in TASKS],
@@ -50,7 +56,7 @@ rule count_costs:
 
 rule compare_predictions:
     input:
-        code=library("significance", "corpus"),
+        code=library("compare_predictions"),
         full=lambda wildcards: get_predictions("full"),
         pruned=lambda wildcards: get_predictions("pruned"),
     output:
@@ -66,12 +72,8 @@ rule compare_predictions:
 
 rule make_table1:
     input:
-        code=library("tables", "markdown_tables"),
-        finetuning="<results>/finetuning.csv",
-        timing="<results>/timing.csv",
-        plan="<results>/plan.csv",
-        costs="<results>/costs.csv",
-        significance="<results>/significance.csv",
+        **tables("finetuning", "timing", "plan", "costs", "significance", "exports"),
+        code=library("make_table1"),
     output:
         csv="<results>/table1.csv",
         markdown="<results>/table1.md",
@@ -83,13 +85,14 @@ rule make_table1:
         "../../envs/results.yaml"
     params:
         settings={"models": list(MODELS), "seed": SEEDS[0]},
+        own_data="table" in config["corpus"],
     script:
         "../scripts/make_table1.py"
 
 
 rule probe_layers:
     input:
-        code=library("probing", "corpus", "embeddings", "metrics"),
+        code=library("probe_layers"),
         embeddings="<results>/embeddings/{model}/pretrained/{task}.h5",
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
@@ -111,11 +114,8 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        code=library("selection", "averages", "tables", "markdown_tables"),
-        finetuning="<results>/finetuning.csv",
-        convexity="<results>/convexity.csv",
-        plan="<results>/plan.csv",
-        costs="<results>/costs.csv",
+        **tables("finetuning", "convexity", "plan", "costs", "timing"),
+        code=library("study_choices"),
         probes=get_probes,
     output:
         csv="<results>/choices.csv",
@@ -127,8 +127,8 @@ rule study_choices:
         "../../envs/results.yaml"
     params:
         settings={
-            "average": config["convexity"]["average"],
-            "benchmarks": f"{config['pathvars']['results']}/benchmarks",
+            "average": AVERAGE,
+            "benchmarks": str(RESULTS / "benchmarks"),
             "models": SWEPT_MODELS,
             "tolerance": config["plan"]["tolerance"],
         },
@@ -138,9 +138,8 @@ rule study_choices:
 
 rule correlate_convexity:
     input:
-        code=library("correlation", "planning", "averages"),
-        finetuning="<results>/finetuning.csv",
-        convexity="<results>/convexity.csv",
+        **tables("finetuning", "convexity"),
+        code=library("correlate_convexity"),
         probes=get_probes,
     output:
         correlations="<results>/correlations.csv",
@@ -152,7 +151,7 @@ rule correlate_convexity:
         "../../envs/results.yaml"
     params:
         settings={
-            "average": config["convexity"]["average"],
+            "average": AVERAGE,
             "models": SWEPT_MODELS,
             "seed": SEEDS[0],
             "tolerance": config["plan"]["tolerance"],
@@ -161,246 +160,22 @@ rule correlate_convexity:
         "../scripts/correlate_convexity.py"
 
 
-rule draw_figure1:
-    input:
-        code=library("figures/figure1", "figures/style", "averages"),
-        convexity="<results>/convexity.csv",
-        plan="<results>/plan.csv",
-    output:
-        csv="<results>/figures/figure1.csv",
-        pdf="<results>/figures/figure1.pdf",
-        png=report(
-            "<results>/figures/figure1.png",
-            caption="../report/figure1.rst",
-            category="6. Figures",
-            labels={"figure": "1: convexity by layer"},
-        ),
-    log:
-        "<results>/logs/draw_figure1.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={
-            "average": config["convexity"]["average"],
-            "models": list(MODELS),
-            "sizes": SIZES,
-        },
-    script:
-        "../scripts/draw_figure1.py"
-
-
-rule draw_figure2:
-    input:
-        code=library("figures/figure2", "figures/style", "averages"),
-        convexity="<results>/convexity.csv",
-        finetuning="<results>/finetuning.csv",
-    output:
-        csv="<results>/figures/figure2.csv",
-        pdf="<results>/figures/figure2.pdf",
-        png=report(
-            "<results>/figures/figure2.png",
-            caption="../report/figure2.rst",
-            category="6. Figures",
-            labels={"figure": "2: accuracy against convexity"},
-        ),
-    log:
-        "<results>/logs/draw_figure2.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={
-            "average": config["convexity"]["average"],
-            "models": list(MODELS),
-            "swept": SWEPT_MODELS.get(SWEPT),
-            "task": SWEPT,
-        },
-    script:
-        "../scripts/draw_figure2.py"
-
-
-rule draw_figure3:
-    input:
-        code=library("figures/figure3", "figures/style", "averages"),
-        choices="<results>/choices.csv",
-    output:
-        csv="<results>/figures/figure3.csv",
-        pdf="<results>/figures/figure3.pdf",
-        png=report(
-            "<results>/figures/figure3.png",
-            caption="../report/figure3.rst",
-            category="6. Figures",
-            labels={"figure": "3: what each choice of layers costs"},
-        ),
-    log:
-        "<results>/logs/draw_figure3.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={"models": list(MODELS)},
-    script:
-        "../scripts/draw_figure3.py"
-
-
-rule draw_figure4:
-    input:
-        code=library("figures/figure4", "figures/style", "averages"),
-        convergence="<results>/convergence.csv",
-        correlations="<results>/correlations.csv",
-    output:
-        csv="<results>/figures/figure4.csv",
-        pdf="<results>/figures/figure4.pdf",
-        png=report(
-            "<results>/figures/figure4.png",
-            caption="../report/figure4.rst",
-            category="6. Figures",
-            labels={"figure": "4: accuracy against the convexity of the last layer"},
-        ),
-    log:
-        "<results>/logs/draw_figure4.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={"models": list(MODELS)},
-    script:
-        "../scripts/draw_figure4.py"
-
-
-rule draw_figure5:
-    input:
-        code=library("figures/figure5", "figures/style", "averages"),
-        classes=expand(
-            "<results>/convexity/{model}/pretrained/{dataset}.classes.csv", model=MODELS, dataset=DATASETS
-        ),
-        plan="<results>/plan.csv",
-    output:
-        csv="<results>/figures/figure5.csv",
-        pdf="<results>/figures/figure5.pdf",
-        png=report(
-            "<results>/figures/figure5.png",
-            caption="../report/figure5.rst",
-            category="6. Figures",
-            labels={"figure": "5: convexity of each class by layer"},
-        ),
-    log:
-        "<results>/logs/draw_figure5.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={"models": list(MODELS)},
-    script:
-        "../scripts/draw_figure5.py"
-
-
-rule draw_figure6:
-    input:
-        code=library("figures/figure6", "figures/style", "averages"),
-        finetuning="<results>/finetuning.csv",
-        costs="<results>/costs.csv",
-        timing="<results>/timing.csv",
-        plan="<results>/plan.csv",
-    output:
-        csv="<results>/figures/figure6.csv",
-        pdf="<results>/figures/figure6.pdf",
-        png=report(
-            "<results>/figures/figure6.png",
-            caption="../report/figure6.rst",
-            category="6. Figures",
-            labels={"figure": "6: accuracy against latency, size and multiply-adds"},
-        ),
-    log:
-        "<results>/logs/draw_figure6.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={"models": list(MODELS)},
-    script:
-        "../scripts/draw_figure6.py"
-
-
-rule draw_figure7:
-    input:
-        code=library("figures/figure7", "figures/style", "averages"),
-        logs=lambda wildcards: get_run_files("training_log.csv"),
-        plan="<results>/plan.csv",
-    output:
-        csv="<results>/figures/figure7.csv",
-        pdf="<results>/figures/figure7.pdf",
-        png=report(
-            "<results>/figures/figure7.png",
-            caption="../report/figure7.rst",
-            category="6. Figures",
-            labels={"figure": "7: training curves"},
-        ),
-    log:
-        "<results>/logs/draw_figure7.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    params:
-        settings={"models": list(MODELS)},
-    script:
-        "../scripts/draw_figure7.py"
-
-
-rule draw_figure8:
-    input:
-        code=library("figures/figure8", "figures/style", "averages", "embeddings"),
-        embeddings=expand("<results>/embeddings/{model}/pretrained/{task}.h5", model=MODELS, task=TASKS),
-        convexity="<results>/convexity.csv",
-        plan="<results>/plan.csv",
-    output:
-        csv="<results>/figures/figure8.csv",
-        pdf="<results>/figures/figure8.pdf",
-        png=report(
-            "<results>/figures/figure8.png",
-            caption="../report/figure8.rst",
-            category="6. Figures",
-            labels={"figure": "8: embeddings in two dimensions"},
-        ),
-    log:
-        "<results>/logs/draw_figure8.log",
-    benchmark:
-        "<results>/benchmarks/draw_figure8.tsv"
-    conda:
-        "../../envs/results.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=get_memory("draw_figure8"),
-        runtime=get_runtime("draw_figure8"),
-    params:
-        settings={"average": config["convexity"]["average"], "models": list(MODELS)},
-    script:
-        "../scripts/draw_figure8.py"
-
-
 rule write_summary:
     input:
-        code=library("summary", "averages", "markdown_tables", "pages", "benchmarks"),
-        plan="<results>/plan.csv",
+        **tables("plan", "convexity", "finetuning", "timing", "costs", "significance"),
+        code=library("write_summary"),
         table1="<results>/table1.md",
-        convexity="<results>/convexity.csv",
         data="<results>/datasets/summary.md",
         choices=["<results>/choices.md"] if config["sweep"] else [],
-        failures=["<results>/alignment/failures.csv"] if "phonemes" in DATASETS else [],
-        labels=["<results>/datasets/phonemes.labels.csv"] if "phonemes" in DATASETS else [],
-        timing="<results>/timing.csv",
+        alignment=ALIGNMENT if "phonemes" in DATASETS else [],
         provenance=expand("<results>/models/{model}/provenance.json", model=MODELS),
-        metrics=[
-            f"<results>/finetuned/{model}/{task}/{MODELS[model]['layers']}/{SEEDS[0]}/metrics.json"
-            for model in MODELS
-            for task in TASKS
-        ],
-        figures=expand("<results>/figures/figure{number}.png", number=FIGURES),
-        # The last jobs to be measured: what the run took is told too.
+        metrics=[f"{get_full(model, task)}/metrics.json" for model in MODELS for task in TASKS],
+        figures=expand("<results>/figures/{figure}.png", figure=DRAWN),
+        # The last jobs with benchmarks: the summary also reports what the run took.
         exported=expand("<results>/exported/{model}/{task}/model.onnx", model=MODELS, task=TASKS),
     output:
         summary="<results>/summary.md",
+        answer="<results>/answer.md",
         page=report(
             "<results>/summary.html",
             caption="../report/summary.rst",
@@ -414,8 +189,11 @@ rule write_summary:
         "../../envs/results.yaml"
     params:
         settings={
-            "average": config["convexity"]["average"],
+            "average": AVERAGE,
             "corpus": next(iter(CORPUS)),
+            "figures": {name: caption for name, (caption, *_) in FIGURES.items()},
+            "not_drawn": NOT_DRAWN,
+            "seed": SEEDS[0],
             "splits": {name: config["datasets"][name]["convexity_split"] for name in DATASETS},
         },
     script:
@@ -428,7 +206,7 @@ for shown, (table, category, title) in SHOWN.items():
         name:
             f"show_{shown}"
         input:
-            code=library("pages"),
+            code=library("show_table"),
             table=f"<results>/{table}.csv",
         output:
             page=report(
@@ -446,3 +224,21 @@ for shown, (table, category, title) in SHOWN.items():
             settings={"title": title},
         script:
             "../scripts/show_table.py"
+
+
+# This job comes last, so that a problem with the phonemes prevents no other result.
+rule accept_phonemes:
+    input:
+        code=library("accept_phonemes"),
+        refusal="<results>/datasets/phonemes.refusal.txt",
+        summary="<results>/summary.md",
+        pages=expand("<results>/pages/{shown}.html", shown=SHOWN),
+    output:
+        touch("<results>/datasets/phonemes.accepted"),
+    log:
+        "<results>/logs/accept_phonemes.log",
+    localrule: True
+    conda:
+        "../../envs/corpus.yaml"
+    script:
+        "../scripts/accept_phonemes.py"

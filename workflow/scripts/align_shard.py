@@ -1,26 +1,28 @@
-"""Align one shard of the words of a split of the corpus: their phones."""
+"""Find the phones of the words in one shard of a split of the corpus."""
 
 from pathlib import Path
 
-from convexprune import alignment, corpus, provenance
+from convexprune.alignment import shards
+from convexprune.data import corpus
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
-    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
-    settings = smk.params.settings
-    phones, failures = alignment.align_shard(
-        smk.input.samples,
-        smk.input.table,
-        settings=settings,
+    logs.start_log(smk.log[0])
+    settings = dict(smk.params.settings)
+    name, split = settings.pop("aligner"), settings.pop("split")
+    store = Path(smk.params.store["folder"]) / name
+    phones, failures = shards.align_shard(
+        corpus.open_corpus(smk.input.samples),
+        split,
+        shards.make_aligner(name, store, **settings, **smk.params.service),
+        store=store,
         shard=int(smk.wildcards.shard),
         shards=int(smk.wildcards.shards),
-        store=Path(smk.resources.store) / settings["aligner"],
-        service={name: getattr(smk.resources, name) for name in ("contact", "max_requests", "timeout")},
         threads=smk.threads,
     )
-    provenance.write_csv(smk.output.phones, phones)
-    provenance.write_csv(smk.output.failures, failures)
+    csv_files.write(smk.output.phones, phones)
+    csv_files.write(smk.output.failures, failures)
 
 
 if "snakemake" in globals():

@@ -1,12 +1,13 @@
 """Build the speakers dataset from the corpus."""
 
-from convexprune import corpus, datasets, provenance
+from convexprune.data import corpus, datasets
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
     dataset = datasets.build_speakers(corpus.read_table(smk.input.table), **smk.params.settings)
-    provenance.write_csv(smk.output.dataset, dataset)
+    csv_files.write(smk.output.dataset, dataset)
 
 
 if "snakemake" in globals():

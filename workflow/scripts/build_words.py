@@ -1,12 +1,13 @@
 """Build the words dataset from the corpus."""
 
-from convexprune import corpus, datasets, provenance
+from convexprune.data import corpus, datasets
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     dataset = datasets.build_words(corpus.read_table(smk.input.table))
-    provenance.write_csv(smk.output.dataset, dataset)
+    csv_files.write(smk.output.dataset, dataset)
 
 
 if "snakemake" in globals():

@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
-from convexprune import corpus, features, provenance
+from convexprune.data import corpus
+from convexprune.finetuning import features
+from convexprune.jobs import logs
+from convexprune.models import devices
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
+    logs.start_log(smk.log[0])
+    settings, speed = smk.params.settings, smk.params.speed
     features.cache_features(
         smk.output.cached,
         folder=Path(smk.input.weights).parent,
-        samples=smk.input.samples,
-        fingerprint=smk.input.fingerprint,
+        recordings=corpus.open_corpus(smk.input.samples),
         dataset=smk.input.dataset,
-        settings=smk.params.settings,
-        batch_size=smk.resources.batch_size,
-        threads=smk.threads,
-        gpus=smk.resources.gpu,
+        kind=settings["cache_features"],
+        batch_size=speed["batch_size"],
+        machine=devices.begin(speed["gpus"], smk.threads, precision=settings["precision"]),
     )
 
 

@@ -1,19 +1,20 @@
-"""Compare the predictions of full and pruned models, a row a model, task and seed."""
+"""Compare the predictions of full and pruned models, with a row for each model, task and seed."""
 
 from pathlib import Path
 
 import pandas as pd
-from convexprune import corpus, provenance, significance
+from convexprune.jobs import csv_files, logs
+from convexprune.results import significance
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     rows = []
     for full, pruned in zip(smk.input.full, smk.input.pruned, strict=True):
-        model, task, layers, seed = Path(pruned).parts[-5:-1]  # a fine-tuned model's folder says what it is
-        compared = significance.compare_predictions(corpus.read_csv(full), corpus.read_csv(pruned))
+        model, task, layers, seed = Path(pruned).parts[-5:-1]  # a fine-tuned model's folder names them
+        compared = significance.compare_predictions(csv_files.read(full), csv_files.read(pruned))
         rows.append({"model": model, "task": task, "layers": int(layers), "seed": int(seed), **compared})
-    provenance.write_csv(smk.output.table, pd.DataFrame(rows))
+    csv_files.write(smk.output.table, pd.DataFrame(rows))
 
 
 if "snakemake" in globals():

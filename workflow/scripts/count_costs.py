@@ -1,13 +1,15 @@
-"""Count what each model costs at every depth."""
+"""Count the costs of each model at every depth."""
 
 from pathlib import Path
 
 import pandas as pd
-from convexprune import corpus, costs, provenance
+from convexprune.data import corpus
+from convexprune.jobs import csv_files, logs
+from convexprune.models import costs
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     tables = []
     for task, dataset in zip(smk.params.settings["tasks"], smk.input.datasets, strict=True):
         items = corpus.read_dataset(dataset)
@@ -17,7 +19,7 @@ def main(smk):
             counted = costs.count_costs(folder, classes, smk.params.settings["projector_size"])
             tables.append(counted.assign(model=folder.name, task=task))
     table = pd.concat(tables, ignore_index=True)
-    provenance.write_csv(smk.output.table, table[["model", "task", *costs.COLUMNS]])
+    csv_files.write(smk.output.table, table[["model", "task", *costs.COLUMNS]])
 
 
 if "snakemake" in globals():

@@ -1,10 +1,11 @@
 """Fetch one archive of Speech Commands."""
 
-from convexprune import downloads, provenance
+from convexprune.data import downloads
+from convexprune.jobs import logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     downloads.fetch_archive(smk.output.archive, **smk.params.settings)
 
 

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
-from convexprune import provenance, sources
+from convexprune.jobs import logs
+from convexprune.models import sources
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
-    sources.download_encoder(Path(smk.output.weights).parent, smk.params.settings)
+    logs.start_log(smk.log[0])
+    settings = smk.params.settings
+    sources.download_encoder(
+        Path(smk.output.weights).parent,
+        model_id=settings["id"],
+        revision=settings["revision"],
+        layers=settings["layers"],
+    )
 
 
 if "snakemake" in globals():

@@ -2,25 +2,22 @@
 
 from pathlib import Path
 
-from convexprune import corpus, extraction, provenance
+from convexprune.data import corpus
+from convexprune.jobs import logs
+from convexprune.models import devices, extraction
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
-    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
+    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
     extraction.embed(
         smk.output.embeddings,
         folder=Path(smk.input.weights).parent,
-        trace=smk.input.trace,
-        samples=smk.input.samples,
-        fingerprint=smk.input.fingerprint,
+        recordings=corpus.open_corpus(smk.input.samples),
         dataset=smk.input.dataset,
-        table=smk.input.table,
         identity={name: getattr(smk.wildcards, name) for name in ("model", "state", "dataset")},
-        settings=smk.params.settings,
-        batch_size=smk.resources.batch_size,
-        threads=smk.threads,
-        gpus=smk.resources.gpu,
+        choice=extraction.Choice(**smk.params.settings),
+        batch_size=smk.params.speed["batch_size"],
+        machine=devices.begin(smk.params.speed["gpus"], smk.threads),
     )
 
 

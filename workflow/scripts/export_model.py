@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from convexprune import exporting, provenance
+from convexprune.jobs import logs
+from convexprune.models import exporting
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     exporting.export(
         Path(smk.output.weights).parent,
         folder=Path(smk.input.weights).parent,
-        base=smk.input.base,
-        dataset=smk.input.dataset,
-        settings=smk.params.settings,
+        described=exporting.Described(smk.input.base, smk.input.dataset, smk.input.timing),
+        **smk.params.settings,
     )
 
 

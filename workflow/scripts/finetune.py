@@ -1,29 +1,29 @@
-"""Fine-tune an encoder, pruned to a number of layers, for a task."""
+"""Fine-tune an encoder for a task, with a given number of layers."""
 
 from pathlib import Path
 
-from convexprune import corpus, finetuning, provenance
+from convexprune.data import corpus
+from convexprune.finetuning import finetune
+from convexprune.finetuning.recipe import Recipe
+from convexprune.jobs import logs
+from convexprune.models import devices
+from convexprune.setup.experiment import Run
 
 
 def main(smk):
-    provenance.start_log(smk.log[0], seed=int(smk.wildcards.seed))
-    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
+    logs.start_log(smk.log[0], seed=int(smk.wildcards.seed))
     folder = Path(smk.output.weights).parent
-    fine_tuned = finetuning.finetune(
+    recipe = Recipe(**smk.params.settings)
+    run = Run(smk.wildcards.model, smk.wildcards.task, int(smk.wildcards.layers), int(smk.wildcards.seed))
+    fine_tuned = finetune.finetune(
         Path(smk.input.weights).parent,
-        smk.input.samples,
-        smk.input.fingerprint,
+        corpus.open_corpus(smk.input.samples),
         smk.input.dataset,
-        smk.params.settings,
-        {"model": smk.wildcards.model, "task": smk.wildcards.task},
-        cached=smk.input.cached or None,
+        recipe,
+        run,
+        machine=devices.begin(threads=smk.threads, precision=recipe.precision, **smk.params.speed),
         checkpoint=folder / "checkpoint",
-        layers=int(smk.wildcards.layers),
-        seed=int(smk.wildcards.seed),
-        threads=smk.threads,
-        gpus=smk.resources.gpu,
-        micro_batch_size=smk.resources.micro_batch_size,
-        gradient_checkpointing=bool(smk.resources.gradient_checkpointing),
+        cached=smk.input.cached or None,
     )
     fine_tuned.save(folder)
 

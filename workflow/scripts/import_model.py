@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from convexprune import provenance, sources
+from convexprune.jobs import logs
+from convexprune.models import sources
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
-    sources.import_encoder(Path(smk.output.weights).parent, smk.params.settings)
+    logs.start_log(smk.log[0])
+    sources.import_encoder(Path(smk.output.weights).parent, **smk.params.settings)
 
 
 if "snakemake" in globals():

@@ -1,10 +1,11 @@
 """Read the two archives of Speech Commands into a corpus."""
 
-from convexprune import ingestion, provenance
+from convexprune.data import ingestion
+from convexprune.jobs import logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     ingestion.ingest_archives(
         smk.input.train,
         smk.input.test,

@@ -1,10 +1,11 @@
 """Read the recordings that the user's CSV lists into a corpus."""
 
-from convexprune import ingestion, provenance
+from convexprune.data import ingestion
+from convexprune.jobs import logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
     ingestion.ingest_table(
         smk.input.csv,
         smk.output.samples,

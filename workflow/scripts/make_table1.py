@@ -1,20 +1,20 @@
 """Write Table 1 as CSV, Markdown and LaTeX."""
 
-import pandas as pd
-from convexprune import provenance, tables
+from convexprune.jobs import csv_files, files, logs
+from convexprune.results import table1
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    sources = {name: pd.read_csv(getattr(smk.input, name)) for name in tables.NEEDED}
-    table = tables.table1(**sources, **smk.params.settings)
-    provenance.write_csv(smk.output.csv, table)
+    logs.start_log(smk.log[0])
+    sources = {name: csv_files.read(getattr(smk.input, name)) for name in table1.NEEDED}
+    table = table1.table1(**sources, **smk.params.settings)
+    csv_files.write(smk.output.csv, table)
     for path, text in (
-        (smk.output.markdown, tables.markdown(table)),
-        (smk.output.latex, tables.latex(table)),
+        (smk.output.markdown, table1.markdown(table, smk.params.own_data)),
+        (smk.output.latex, table1.latex(table, smk.params.own_data)),
     ):
-        with provenance.atomic(path) as temporary:
-            temporary.write_text(text)
+        with files.atomic(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 if "snakemake" in globals():

@@ -1,15 +1,16 @@
-"""Merge the alignments of all shards; too many failures end the workflow here."""
+"""Merge the alignments of all shards."""
 
-from convexprune import alignment, provenance
+from convexprune.alignment import shards
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
-    phones, failures = alignment.merge_shards(
+    logs.start_log(smk.log[0])
+    phones, failures = shards.merge_shards(
         smk.input.phones, smk.input.failures, smk.input.table, **smk.params.settings
     )
-    provenance.write_csv(smk.output.phones, phones)
-    provenance.write_csv(smk.output.failures, failures)
+    csv_files.write(smk.output.phones, phones)
+    csv_files.write(smk.output.failures, failures)
 
 
 if "snakemake" in globals():

@@ -1,11 +1,12 @@
 """Merge metrics files into one table."""
 
-from convexprune import metrics, provenance
+from convexprune.finetuning import metrics
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    provenance.write_csv(smk.output.table, metrics.merge_metrics(smk.input.metrics))
+    logs.start_log(smk.log[0])
+    csv_files.write(smk.output.table, metrics.merge_metrics(smk.input.metrics))
 
 
 if "snakemake" in globals():

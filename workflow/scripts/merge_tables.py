@@ -1,13 +1,13 @@
-"""Put tables with the same columns under each other."""
+"""Append tables with the same columns to one table."""
 
 import pandas as pd
-from convexprune import provenance
+from convexprune.jobs import csv_files, logs
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    tables = [pd.read_csv(path) for path in smk.input.tables]
-    provenance.write_csv(smk.output.table, pd.concat(tables, ignore_index=True))
+    logs.start_log(smk.log[0])
+    tables = [csv_files.read(path) for path in smk.input.tables]
+    csv_files.write(smk.output.table, pd.concat(tables, ignore_index=True))
 
 
 if "snakemake" in globals():

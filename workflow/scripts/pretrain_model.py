@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from convexprune import corpus, pretraining, provenance
+from convexprune.data import corpus
+from convexprune.jobs import logs
+from convexprune.models import pretraining
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
-    corpus.check_samples(smk.input.samples, smk.input.fingerprint)
+    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
     pretraining.pretrain(
         Path(smk.output.weights).parent,
-        samples=smk.input.samples,
-        table=smk.input.table,
-        settings=smk.params.settings,
+        corpus.open_corpus(smk.input.samples),
+        recipe=pretraining.Recipe(**smk.params.settings),
         threads=smk.threads,
     )
 

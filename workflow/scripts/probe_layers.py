@@ -1,10 +1,12 @@
 """Probe every layer of a pretrained model's embeddings with a linear classifier."""
 
-from convexprune import embeddings, probing, provenance
+from convexprune.convexity import embeddings
+from convexprune.jobs import csv_files, logs, provenance
+from convexprune.results import probing
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     task = smk.wildcards.task
     identity = {"model": smk.wildcards.model, "state": "pretrained", "dataset": task}
     fingerprint = provenance.fingerprint(smk.input.fingerprint, smk.input.dataset)
@@ -12,7 +14,7 @@ def main(smk):
     probed = probing.probe_layers(smk.input.embeddings, smk.input.dataset, task, smk.threads)
     probed.insert(0, "model", smk.wildcards.model)
     probed.insert(1, "task", task)
-    provenance.write_csv(smk.output.table, probed)
+    csv_files.write(smk.output.table, probed)
 
 
 if "snakemake" in globals():

@@ -1,21 +1,22 @@
 """Score the convexity of every layer of one embeddings file."""
 
-from convexprune import convexity, embeddings, provenance
+from convexprune.convexity import embeddings, score
+from convexprune.jobs import csv_files, logs, provenance
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     identity = {name: getattr(smk.wildcards, name) for name in ("model", "state", "dataset")}
     fingerprint = provenance.fingerprint(smk.input.fingerprint, smk.input.dataset)
     embeddings.check_origin(smk.input.embeddings, identity | {"fingerprint": fingerprint})
-    scores, classes = convexity.score_layers(
+    scores, classes = score.score_layers(
         smk.input.embeddings,
         identity=identity,
         n_neighbors=smk.params.settings["n_neighbors"],
         threads=smk.threads,
     )
-    provenance.write_csv(smk.output.scores, scores)
-    provenance.write_csv(smk.output.classes, classes)
+    csv_files.write(smk.output.scores, scores)
+    csv_files.write(smk.output.classes, classes)
 
 
 if "snakemake" in globals():

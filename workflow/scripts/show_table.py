@@ -1,14 +1,14 @@
-"""Make a page of a table, for the report."""
+"""Make a page from a table, for the report."""
 
-import pandas as pd
-from convexprune import pages, provenance
+from convexprune.jobs import csv_files, files, logs
+from convexprune.results import pages
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    table = pd.read_csv(smk.input.table)
-    with provenance.atomic(smk.output.page) as temporary:
-        temporary.write_text(pages.table_page(smk.params.settings["title"], table))
+    logs.start_log(smk.log[0])
+    table = csv_files.read(smk.input.table)
+    with files.atomic(smk.output.page) as temporary:
+        temporary.write_text(pages.table_page(smk.params.settings["title"], table), encoding="utf-8")
 
 
 if "snakemake" in globals():

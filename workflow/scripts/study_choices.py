@@ -1,20 +1,21 @@
-"""What the choice of layers costs that convexity makes, and others."""
+"""Study the costs of choosing layers by convexity, and of other choices."""
 
 import pandas as pd
-from convexprune import provenance, selection
+from convexprune.jobs import csv_files, files, logs
+from convexprune.results import choices
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
+    logs.start_log(smk.log[0])
     settings = dict(smk.params.settings)
-    seconds = selection.read_seconds(settings.pop("benchmarks"), settings["models"])
-    names = ("finetuning", "convexity", "plan", "costs")
-    sources = {name: pd.read_csv(getattr(smk.input, name)) for name in names}
-    probes = pd.concat([pd.read_csv(path) for path in smk.input.probes])
-    choices = selection.study_choices(**sources, probes=probes, seconds=seconds, **settings)
-    provenance.write_csv(smk.output.csv, choices)
-    with provenance.atomic(smk.output.markdown) as temporary:
-        temporary.write_text(selection.markdown(choices, settings["tolerance"]))
+    seconds = choices.read_seconds(settings.pop("benchmarks"), settings["models"])
+    probes = pd.concat([csv_files.read(path) for path in smk.input.probes])
+    tables = [name for name in choices.SOURCES if name != "probes"]
+    sources = {name: csv_files.read(getattr(smk.input, name)) for name in tables}
+    table = choices.study_choices(sources | {"probes": probes}, seconds, **settings)
+    csv_files.write(smk.output.csv, table)
+    with files.atomic(smk.output.markdown) as temporary:
+        temporary.write_text(choices.markdown(table, settings["tolerance"]), encoding="utf-8")
 
 
 if "snakemake" in globals():

@@ -1,17 +1,23 @@
-"""Count what the corpus and the datasets hold; compare with the paper where they are the paper's."""
+"""Count the content of the corpus and the datasets; compare it with the paper if they are the paper's."""
 
-from convexprune import corpus, counts, datasets, provenance
+import pandas as pd
+from convexprune.data import corpus, datasets
+from convexprune.jobs import csv_files, files, logs
+from convexprune.results import counts
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0])
-    tables = {"corpus": datasets.make_items(corpus.read_table(smk.input.corpus), "word")}
+    logs.start_log(smk.log[0])
+    recordings = corpus.read_table(smk.input.corpus)
+    tables = {"corpus": datasets.make_items(recordings, "word")}
     for name, path in zip(smk.params.settings["datasets"], smk.input.datasets, strict=True):
         tables[name] = corpus.read_dataset(path)
-    table = counts.summarise(tables, compare=smk.params.settings["compare"])
-    provenance.write_csv(smk.output.csv, table)
-    with provenance.atomic(smk.output.markdown) as temporary:
-        temporary.write_text(counts.markdown(table))
+    counted = counts.summarise(tables, compare=smk.params.settings["compare"])
+    table = pd.concat([counted, counts.count_remarks(recordings)], ignore_index=True)
+    csv_files.write(smk.output.csv, table)
+    told = counts.describe_recordings(tables, recordings.set_index("path")["digest"])
+    with files.atomic(smk.output.markdown) as temporary:
+        temporary.write_text(counts.markdown(table, told), encoding="utf-8")
 
 
 if "snakemake" in globals():

@@ -1,10 +1,11 @@
-"""Speak a synthetic Speech Commands into its two archives."""
+"""Make the two archives of a synthetic Speech Commands."""
 
-from convexprune import provenance, synthesis
+from convexprune.data import synthesis
+from convexprune.jobs import logs
 
 
 def main(smk) -> None:
-    provenance.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
     synthesis.synthesise(
         train_path=smk.output.train, test_path=smk.output.test, threads=smk.threads, **smk.params.settings
     )

@@ -3,35 +3,42 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-from convexprune import benchmarks, pages, provenance, summary
+from convexprune.jobs import csv_files, files, logs, provenance
+from convexprune.results import answer, benchmarks, pages, summary
 
 
 def main(smk):
-    provenance.start_log(smk.log[0])
-    settings = smk.params.settings
+    logs.start_log(smk.log[0])
     folder = Path(smk.output.summary).parent
-    text = summary.summarise(
-        title=str(folder),
-        plan=pd.read_csv(smk.input.plan),
-        table1=Path(smk.input.table1).read_text(),
-        convexity=pd.read_csv(smk.input.convexity),
-        studies=[Path(path).read_text() for path in (*smk.input.choices, smk.input.data)],
-        failures=pd.read_csv(smk.input.failures[0]) if smk.input.failures else None,
-        labels=pd.read_csv(smk.input.labels[0], na_filter=False) if smk.input.labels else None,
-        timing=pd.read_csv(smk.input.timing),
-        took=benchmarks.summarise(benchmarks.read_benchmarks(folder / "benchmarks")),
-        provenance={
-            Path(path).parent.name: json.loads(Path(path).read_text()) for path in smk.input.provenance
-        },
-        metrics=[json.loads(Path(path).read_text()) for path in smk.input.metrics],
-        versions=provenance.installed_versions(),
-        figures=[Path(path).relative_to(folder).as_posix() for path in smk.input.figures],
-        **settings,
+    settings = dict(smk.params.settings)
+    tables = answer.Tables(*(csv_files.read(smk.input[name]) for name in answer.Tables._fields))
+    findings = summary.Findings(
+        plan=tables.plan,
+        convexity=csv_files.read(smk.input.convexity),
+        timing=tables.timing,
+        answer=answer.answer(tables, str(folder), settings.pop("seed")),
+        table1=Path(smk.input.table1).read_text(encoding="utf-8"),
+        studies=[Path(path).read_text(encoding="utf-8") for path in (*smk.input.choices, smk.input.data)],
+        alignment=summary.read_alignment(*smk.input.alignment) if smk.input.alignment else None,
     )
-    for path, content in ((smk.output.summary, text), (smk.output.page, pages.text_page(text, folder))):
-        with provenance.atomic(path) as temporary:
-            temporary.write_text(content)
+    origins = summary.Origins(
+        models={
+            Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8"))
+            for path in smk.input.provenance
+        },
+        runs=[json.loads(Path(path).read_text(encoding="utf-8")) for path in smk.input.metrics],
+        versions=provenance.installed_versions(),
+        took=benchmarks.summarise(benchmarks.read_benchmarks(folder / "benchmarks")),
+    )
+    asked = summary.Experiment(title=str(folder), **settings)
+    text = summary.summarise(asked, findings, origins)
+    for path, content in (
+        (smk.output.summary, text),
+        (smk.output.answer, f"{findings.answer}\n"),
+        (smk.output.page, pages.text_page(text, folder)),
+    ):
+        with files.atomic(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
 
 
 if "snakemake" in globals():

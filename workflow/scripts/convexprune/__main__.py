@@ -1,29 +1,28 @@
-"""The command line: `python -m convexprune COMMAND ...`, one function a command."""
+"""The command line: `python -m convexprune COMMAND ...`, with a function for each command."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-import math
+import os
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import pandas as pd
+from convexprune.jobs import csv_files, locales
 
-from convexprune import corpus, embeddings
-from convexprune.comparison import Comparison, compare_alignments
-from convexprune.convexity import Convexity, graph_convexity
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from convexprune.alignment.comparison import Comparison
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that `arguments` (by default the program's own) ask for."""
+    """Run the command in `arguments`, by default the program's own."""
+    if arguments is None:
+        locales.use_utf8()
     parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_convexity(commands)
@@ -36,7 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:  # torch names a missing device by a RuntimeError
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError as error:
+        sys.exit(f"convexprune: not enough memory ({error})")
+    except ModuleNotFoundError as error:  # the light install has what `convexity` needs
+        sys.exit(f"convexprune: {error.name} is not installed: `make install` installs all packages")
+    except (ValueError, OSError, RuntimeError) as error:  # torch lacks memory by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
 
@@ -49,28 +56,34 @@ def add_convexity(commands: Commands) -> None:
         "class, in the graph of nearest neighbours, that lies inside the class.",
     )
     command.add_argument(
-        "representations",
+        "file",
         type=Path,
-        help="points: .npy of shape (points, dimensions); .npz with `representations`; or an embeddings .h5",
+        help=".npy, .npz or .h5 with an array (points, dimensions), or (layers, points, dimensions) "
+        "as in the embeddings of the workflow: every layer is scored",
     )
     command.add_argument(
-        "labels",
-        type=Path,
-        nargs="?",
-        help="their labels: .npy, or .npz with `labels`; by default those in the file of the points",
+        "--labels",
+        metavar="NAME or FILE",
+        help="the labels: an array of that file, or another file (.npy, .npz, .h5, or text with a label on "
+        "each line); by default the array `labels`, or the only one of such a shape",
     )
-    command.add_argument("--neighbors", type=int, default=10, help="nearest neighbours of a point (10)")
-    command.add_argument("--layer", type=int, help="the layer of an embeddings file, 0 to L")
-    command.add_argument("--sources", type=int, help="score a sample of so many points of each class (all)")
-    command.add_argument("--seed", type=int, default=0, help="of that sample (0)")
-    command.add_argument("--threads", type=int, help="threads (all cores)")
-    command.add_argument("--device", help="device of torch that searches the neighbours, such as cuda (none)")
-    command.add_argument("--json", action="store_true", help="print everything as JSON")
+    command.add_argument(
+        "--representations",
+        metavar="NAME",
+        help="the array; by default `representations`, `hidden_states`, or the only one of such a shape",
+    )
+    command.add_argument("--layer", type=int, help="score this layer alone, from 0 (all)")
+    command.add_argument("--n-neighbors", type=int, default=10, help="nearest neighbours of a point (10)")
+    command.add_argument("--n-sources", type=int, help="score a sample of so many points of each class (all)")
+    command.add_argument("--random-state", type=int, default=0, help="seed of that sample (0)")
+    command.add_argument("--n-jobs", type=int, default=-1, help="threads; -1, all cores (-1)")
+    command.add_argument("--classes", action="store_true", help="print the score of each class too")
+    command.add_argument("--json", action="store_true", help="print every number as JSON")
     command.set_defaults(run=run_convexity)
 
 
 def add_estimate(commands: Commands) -> None:
-    """The command `estimate`: what a config's run will need."""
+    """The command `estimate`: the resources that a run of a config will need."""
     command = commands.add_parser(
         "estimate",
         help="jobs, GPU-hours and memory of a config",
@@ -82,13 +95,13 @@ def add_estimate(commands: Commands) -> None:
 
 
 def run_estimate(options: argparse.Namespace) -> None:
-    from convexprune import configuration, needs
+    from convexprune.setup import configuration, needs
 
     print(needs.estimate(configuration.read_config(options.config)))
 
 
 def add_summary(commands: Commands) -> None:
-    """The command `summary`: what a run took."""
+    """The command `summary`: the resources that a run took."""
     command = commands.add_parser(
         "summary",
         help="time and memory by rule of a run",
@@ -99,7 +112,7 @@ def add_summary(commands: Commands) -> None:
 
 
 def run_summary(options: argparse.Namespace) -> None:
-    from convexprune import benchmarks
+    from convexprune.results import benchmarks
 
     print(
         benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
@@ -110,32 +123,47 @@ def add_discard(commands: Commands) -> None:
     """The command `discard`: the first step of `make resume`."""
     command = commands.add_parser(
         "discard",
-        help="delete what jobs left of which Snakemake did not see the end",
-        description="Delete the outputs of jobs of which Snakemake did not see the end, in this folder, so "
-        "that they run again. Only while neither Snakemake nor a job of it runs here.",
+        help="delete the outputs of jobs that were running when Snakemake was killed",
+        description="Delete the outputs of jobs in this folder that were running when Snakemake was killed. "
+        "They run again. Refused while Snakemake or one of its jobs runs here.",
     )
     command.set_defaults(run=run_discard)
 
 
 def run_discard(options: argparse.Namespace) -> None:
-    from convexprune import leftovers
+    from convexprune.setup import leftovers
 
     for output in leftovers.discard(Path()):
         print(f"discarded, since its job was cut off: {output}")
 
 
 def run_convexity(options: argparse.Namespace) -> None:
-    points, labels = read_points(options.representations, options.labels, options.layer)
-    result = graph_convexity(
-        points,
-        labels,
-        options.neighbors,
-        n_sources=options.sources,
-        seed=options.seed,
-        threads=options.threads,
-        device=options.device,
-    )
-    print(as_json(result) if options.json else as_text(result, sampled=options.sources is not None))
+    from convexprune.convexity import arrays, reports
+    from convexprune.convexity.score import graph_convexity
+    from convexprune.jobs.progress import Progress
+
+    with arrays.open_layers(options.file, options.representations, options.labels) as layers:
+        numbers = arrays.choose_layers(options.file, layers, options.layer)
+        try:
+            scores = {
+                number: graph_convexity(
+                    layers.read(number),
+                    layers.labels,
+                    options.n_neighbors,
+                    n_sources=options.n_sources,
+                    random_state=options.random_state,
+                    n_jobs=options.n_jobs,
+                )
+                for number in Progress(numbers, desc=options.file.name, unit="layer")
+            }
+        except ValueError as error:
+            raise ValueError(f"{options.file}: {error}") from error
+    if options.json:
+        print(reports.as_json(scores))
+        return
+    print(reports.as_text(scores))
+    if options.classes:
+        print(f"\n{reports.classes_as_text(scores)}")
 
 
 def add_prune(commands: Commands) -> None:
@@ -155,12 +183,8 @@ def add_prune(commands: Commands) -> None:
 
 
 def run_prune(options: argparse.Namespace) -> None:
-    from transformers.utils import logging
+    from convexprune.models import exporting
 
-    from convexprune import exporting
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
     parameters = f"{pruned.num_parameters():,} parameters"
     print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
@@ -181,13 +205,15 @@ def add_compare_alignments(commands: Commands) -> None:
 
 
 def run_compare_alignments(options: argparse.Namespace) -> None:
+    from convexprune.alignment.comparison import compare_alignments
+
     alignments = [read_phones(path) for path in (options.first, options.second)]
     print(comparison_as_text(compare_alignments(*alignments)))
 
 
 def read_phones(path: Path) -> pd.DataFrame:
-    """Item, start, end and label of aligned phones. ValueError says which column is missing or no number."""
-    table = corpus.read_csv(path)
+    """Item, start, end and label of aligned phones. ValueError says what is missing or not a number."""
+    table = csv_files.read(path)
     if missing := [name for name in ("item", "start", "end", "label") if name not in table]:
         raise ValueError(f"{path} has no column {', '.join(missing)}: it is no file of phones")
     try:
@@ -203,6 +229,7 @@ def comparison_as_text(result: Comparison) -> str:
         f"{result.n_only_second} only in the second",
         f"{first} phones in the first, {second} in the second; {result.n_matched} matched, "
         f"{result.n_same_label} of them with the same label",
+        *renamed_as_text(result.renamed),
         "",
         f"{'boundary':14} {'count':>7} {'median':>9} {'90th perc.':>11} {'<= 20 ms':>9} {'<= 50 ms':>9}",
     ]
@@ -214,63 +241,11 @@ def comparison_as_text(result: Comparison) -> str:
     return "\n".join(lines)
 
 
-def read_points(path: Path, labels: Path | None, layer: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, D) and labels (N,) from .npy, .npz or embeddings files. ValueError says what is missing."""
-    if path.suffix in (".h5", ".hdf5"):
-        if layer is None:
-            raise ValueError(
-                f"{path} holds layers 0 to {embeddings.count_layers(path)}: choose one by --layer"
-            )
-        points, own_labels = embeddings.read_layer(path, layer)
-        return points, own_labels if labels is None else read_array(labels, "labels")
-    if layer is not None:
-        raise ValueError(f"--layer chooses a layer of an embeddings file (.h5): {path} is none")
-    if labels is None and path.suffix != ".npz":
-        raise ValueError(f"{path} holds no labels: give a file of labels too")
-    return read_array(path, "representations"), read_array(labels or path, "labels")
-
-
-def read_array(path: Path, name: str) -> np.ndarray:
-    """The array in a .npy file, or the one called `name` in a .npz file."""
-    try:
-        content = np.load(path)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a .npy or .npz file of numbers or text ({error})") from error
-    if isinstance(content, np.ndarray):
-        return content
-    if name not in content:
-        raise ValueError(f"{path} has no array called {name}, only {', '.join(content)}")
-    return content[name]
-
-
-def as_json(result: Convexity) -> str:
-    """Every number of the result; a score that does not exist is null."""
-    numbers = dataclasses.asdict(result)
-    numbers["per_class"] = [
-        {"label": label} | entry | {"score": None if math.isnan(entry["score"]) else entry["score"]}
-        for label, entry in numbers["per_class"].items()
-    ]
-    return json.dumps(numbers, indent=2, default=str)
-
-
-def as_text(result: Convexity, *, sampled: bool) -> str:
-    lines = [
-        f"convexity over pairs    {result.score:.4f} ± {result.stderr:.4f}",
-        f"convexity over classes  {result.class_score:.4f} ± {result.class_stderr:.4f}",
-        f"chance                  {result.pair_chance:.4f} over pairs, {result.chance:.4f} over classes",
-        f"{result.n_items} points, {result.n_classes} classes, {result.n_pairs} pairs, "
-        f"{result.n_unreachable} without a path",
-    ]
-    if sampled:
-        lines.append(
-            f"sampled: the scores from all sources are estimated to ± {result.sampling_stderr:.4f} and "
-            f"± {result.class_sampling_stderr:.4f}"
-        )
-    lines += ["", f"{'class':20} {'points':>8} {'score':>8}"]
-    lines += [
-        f"{label!s:20} {entry.n_items:8} {entry.score:8.4f}" for label, entry in result.per_class.items()
-    ]
-    return "\n".join(lines)
+def renamed_as_text(renamed: list[tuple[str, str, int]]) -> list[str]:
+    """The phones to which the two alignments give different names, the most frequent first."""
+    most = [f"{first} is {second} ({count})" for first, second, count in renamed[:10]]
+    more = [f"{len(renamed) - 10} more pairs"] if len(renamed) > 10 else []
+    return [f"other labels: {', '.join(most + more)}"] if renamed else []
 
 
 def add_init(commands: Commands) -> None:
@@ -278,8 +253,8 @@ def add_init(commands: Commands) -> None:
     command = commands.add_parser(
         "init",
         help="write a config for your own recordings",
-        description="Look at recordings, say what they are, and write a commented config (and for a folder a "
-        "CSV) into the current directory. Nothing is asked and nothing overwritten.",
+        description="Look at recordings, say what they are, and write a commented config into the current "
+        "directory, and a CSV for a folder or with --unseen-speakers. Nothing is asked, nothing overwritten.",
     )
     command.add_argument(
         "source",
@@ -288,13 +263,29 @@ def add_init(commands: Commands) -> None:
         "name speakers too); or a CSV with the columns path, word and, optionally, speaker and split",
     )
     command.add_argument("--name", help="of the config and its results (the folder's or CSV's)")
+    command.add_argument("--model", help="folder of a model, or its id on the hub (facebook/wav2vec2-base)")
+    command.add_argument(
+        "--tasks", default="", help="words, speakers, or words,speakers (all that are possible)"
+    )
+    command.add_argument(
+        "--unseen-speakers",
+        action="store_true",
+        help="draw the splits by speaker: nobody in validation or test is in train",
+    )
+    command.add_argument(
+        "--pattern",
+        default="",
+        help="what the fields of the file names are: label, speaker, and n for any other, as in "
+        "label_speaker_n for 0_nicolas_3.wav (recognised where it is clear)",
+    )
     command.set_defaults(run=run_init)
 
 
 def run_init(options: argparse.Namespace) -> None:
-    from convexprune.starter import init
+    from convexprune.setup.init import init
 
-    print(init(options.source, options.name))
+    asked = {"tasks": options.tasks, "unseen_speakers": options.unseen_speakers, "pattern": options.pattern}
+    print(init(options.source, options.name, options.model, **asked))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""The answer of a run: which folder to use, whether it is as accurate, how much faster and smaller it is."""
+
+import pandas as pd
+import pytest
+from convexprune.results.answer import Tables, answer
+
+
+def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5, layers=2):
+    """A model of four layers, pruned to `layers`, on 500 test items."""
+    run = {"model": "tiny", "task": "words"}
+    return Tables(
+        plan=pd.DataFrame([run | {"layers": layers, "full_layers": 4}]),
+        finetuning=pd.DataFrame(
+            run | {"layers": kept, "seed": seed, "accuracy": accuracy - seed / 10}
+            for kept, accuracy in ((4, 0.96), (2, 0.95))
+            for seed in (0, 1)
+        ),
+        timing=pd.DataFrame(
+            [
+                run
+                | {"layers": 2, "full_median": 0.012, "pruned_median": 0.012 * ratio}
+                | {"ratio_median": ratio, "disturbed": disturbed}
+            ]
+        ),
+        costs=pd.DataFrame(
+            run | {"layers": kept, "bytes": size} for kept, size in ((4, 4_000_000), (2, 2_490_000))
+        ),
+        significance=pd.DataFrame(
+            [
+                run
+                | {"layers": 2, "seed": 0, "n_items": 500, "only_full": only_full, "only_pruned": only_pruned}
+                | {"p_value": p_value, "difference_low": -0.024, "difference_high": 0.0041}
+            ]
+        ),
+    )
+
+
+def test_it_names_the_folder_and_says_how_accurate_fast_and_small_the_model_is():
+    assert answer(tables(), "results/mine", 0).splitlines() == [
+        "- **tiny, words**: use `results/mine/exported/tiny/words/` (2 of 4 layers).",
+        "  No difference in accuracy was found: 95.0 % against the full model's 96.0 % on 500 test items",
+        "  (-1.0 points, 95 % interval -2.4 to +0.4, p = 0.267).",
+        "  It is 50 % faster (12.0 → 6.0 ms for a second of audio)",
+        "  and 38 % smaller (4 → 2.49 MB).",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"p_value": 0.0004}, "It is less accurate: 95.0 %"),
+        ({"p_value": 0.0004}, "`results/mine/exported/tiny/words/` (2 of 4 layers) loses accuracy."),
+        ({"p_value": 0.0004}, "use the full model, `results/mine/finetuned/tiny/words/4/0/`."),
+        ({"p_value": 0.0004}, "p < 0.001"),
+        ({"ratio": 1.02}, "It is not faster (12.0 → 12.2 ms"),
+        ({"disturbed": True}, "6.0 ms for a second of audio; other work ran beside it: measure again)"),
+        ({"layers": 4}, "- **tiny, words**: keep all 4 layers. Nothing was pruned."),
+    ],
+)
+def test_it_says_what_is_not_good(changes, said):
+    assert said in answer(tables(**changes), "results/mine", 0)
+
+
+def test_no_line_is_wider_than_a_terminal():
+    assert max(map(len, answer(tables(disturbed=True), "results/mine", 0).splitlines())) <= 100

@@ -1,0 +1,57 @@
+"""What a config asks for, and that the settings of its jobs are those that the library takes."""
+
+import dataclasses
+
+import pytest
+from convexprune.finetuning.recipe import Recipe
+from convexprune.models.extraction import Choice
+from convexprune.models.pretraining import Recipe as Pretraining
+from convexprune.setup import configuration, experiment
+from convexprune.setup.experiment import Run
+
+
+@pytest.fixture(scope="module", params=["config.yaml", "resources/demo.yaml", "tests/workflow/small.yaml"])
+def config(request, root):
+    return configuration.read_config(root / request.param)
+
+
+def test_settings_are_those_that_the_library_takes(config):
+    """No more and no less: a key that nothing reads, or one that is missing, is an error."""
+    for model, state, dataset in experiment.list_scored(config):
+        choice = Choice(**experiment.embedding_settings(config, model, state, dataset))
+        assert (choice.seed is not None) == (state == "untrained")
+    for run in experiment.list_runs(config, lambda model, task: 1):
+        recipe = Recipe(**experiment.finetuning_settings(config, run.model, run.task, run.layers))
+        size = "full" if run.layers == recipe.full_layers else "pruned"
+        assert recipe.learning_rate == config["finetuning"]["learning_rate"][run.task][size]
+    for model in config["models"].values():
+        if model["source"] == "pretrain":
+            assert Pretraining(layers=model["layers"], **model["pretrain"]).epochs > 0
+
+
+def test_runs_are_full_pruned_and_swept_models_of_every_seed(config):
+    config = {**config, "finetuning": config["finetuning"] | {"seeds": [0, 7]}}
+    runs = experiment.list_runs(config, lambda model, task: 1)
+    assert len(runs) == len(set(runs)) and {run.seed for run in runs} == {0, 7}
+    for model, described in config["models"].items():
+        for task in config["tasks"]:
+            depths = {run.layers for run in runs if (run.model, run.task) == (model, task)}
+            assert depths == {1, described["layers"], *experiment.swept_layers(config, model, task)}
+            timed = experiment.timed_layers(config, model, task, 1)
+            assert timed == sorted(depths - {described["layers"]})
+
+
+def test_a_model_that_keeps_all_layers_is_timed_against_itself(config):
+    """So that there is a time where nothing is pruned."""
+    model, task = next(iter(config["models"])), config["tasks"][0]
+    full = config["models"][model]["layers"]
+    assert experiment.timed_layers(config | {"sweep": {}}, model, task, full) == [full]
+
+
+def test_a_run_names_its_columns():
+    assert dataclasses.asdict(Run("m", "words", 3, 0)) == {
+        "model": "m",
+        "task": "words",
+        "layers": 3,
+        "seed": 0,
+    }

@@ -1,0 +1,130 @@
+"""What jobs ask for: more for larger models, the least that makes sense for small ones, all within a node."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+from convexprune.setup import configuration, needs
+from convexprune.setup.needs import Job
+
+
+@pytest.fixture(scope="module")
+def paper(root):
+    return configuration.read_config(root / "config.yaml")
+
+
+@pytest.fixture(scope="module")
+def demo(root):
+    return configuration.read_config(root / "resources/demo.yaml")
+
+
+def test_a_larger_model_asks_for_more(paper):
+    for rule in ("embed", "finetune", "time_models"):
+        base, large = Job(rule, "hubert-base", 12), Job(rule, "hubert-large", 24)
+        assert needs.memory(large, paper) > needs.memory(base, paper)
+        assert needs.minutes(large, paper) > 1.3 * needs.minutes(base, paper)
+    pruned, full = Job("finetune", "hubert-large", 5), Job("finetune", "hubert-large", 24)
+    assert needs.minutes(pruned, paper) < needs.minutes(full, paper) / 2
+
+
+def test_what_a_model_needs_at_least_is_granted(paper):
+    # 316 million weights in float32, with gradients and AdamW's two moments.
+    assert needs.memory(Job("finetune", "hubert-large", 24), paper) > 4 * 316 * 4
+    # One layer of a base model on a second of audio: 12 x 768^2 weights, 50 frames, two operations each.
+    assert pytest.approx(12 * 768**2 * 50 * 2 / 1e9, rel=0.05) == needs.LAYER
+
+
+def test_only_work_for_a_gpu_asks_for_one(paper, demo):
+    stored = paper | {"finetuning": paper["finetuning"] | {"cache_features": "float16"}}
+    assert {job.rule for job in needs.list_jobs(stored) if needs.gpus(job, stored)} == set(needs.ON_GPU)
+    assert not any(needs.gpus(job, demo) for job in needs.list_jobs(demo))
+
+
+def test_every_submitted_job_has_its_needs(paper, demo):
+    for config in (paper, demo):
+        for job in needs.list_jobs(config):
+            assert 1_000 <= needs.memory(job, config) <= 40_000
+            assert 10 < needs.time_limit(job, config) <= 24 * 60
+            assert needs.time_limit(job, config) > 3 * needs.minutes(job, config)
+
+
+def test_layers_left_to_the_plan_are_counted_as_all_but_one(demo):
+    jobs = Counter(needs.list_jobs(demo))
+    assert jobs[Job("finetune", "hubert-small", 6)] == jobs[Job("finetune", "hubert-small", 5)] == 2  # tasks
+    assert jobs[Job("finetune", "hubert-small", 2)] == 1  # the sweep
+
+
+def test_the_estimate_adds_up(paper):
+    lines = needs.estimate(paper).splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:-3]}
+    rules = [row for name, row in rows.items() if name != "submitted"]
+    assert sum(int(row[0]) for row in rules) == int(rows["submitted"][0])
+    assert sum(float(row[1]) for row in rules) == pytest.approx(float(rows["submitted"][1]), abs=0.3)
+    assert float(rows["submitted"][1]) < float(rows["submitted"][2])
+
+
+def test_the_cluster_page_has_the_estimate(paper, root):
+    page = (root / "docs/cluster.md").read_text(encoding="utf-8")
+    assert all(
+        line in page for line in needs.estimate(paper).splitlines()[:-1]
+    )  # the last is of this machine
+
+
+def test_the_time_here_is_that_of_jobs_side_by_side(demo):
+    alone = sum(needs.minutes(job, demo) for job in needs.list_jobs(demo) if job.rule in needs.ALONE)
+    one, four = (needs.wall_minutes(demo, cores) for cores in (1, 4))
+    assert four - alone == pytest.approx((one - alone) / 4)
+    # Measured with two cores, without other work: 9.7 minutes, and 0.16 GB.
+    assert 9.7 / 3 < needs.wall_minutes(demo, 2) < 9.7 * 3
+    assert 0.16 / 3 < needs.disk(demo) < 0.16 * 3
+
+
+def test_a_model_with_a_fixed_window_costs_as_much_as_its_window(paper, tmp_path):
+    """Whisper computes 30 s for a clip of one."""
+    minutes = []
+    windows = ("wav2vec2-bert", 5000), ("whisper", 1500)  # those positions are the most, not those computed
+    for kind, positions in windows:
+        config = {"hidden_size": 384, "model_type": kind, "max_source_positions": positions}
+        (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        model = {"source": "path", "path": str(tmp_path), "layers": 4}
+        minutes.append(
+            needs.minutes(Job("embed", "mine", 4), paper | {"models": {"mine": model}}) - needs.START
+        )
+    assert minutes[1] == pytest.approx(30 * minutes[0])
+
+
+def test_exactly_the_rules_that_are_submitted_have_needs(root):
+    submitted = set()
+    for path in (root / "workflow/rules").glob("*.smk"):
+        parts = re.split(
+            r"^\s*(?:rule|checkpoint) (\w+):$", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+        for rule, rest in zip(parts[1::2], parts[2::2], strict=True):
+            body = rest.partition("\nfor ")[0]  # not the rules that a loop makes
+            if "localrule: True" not in body:
+                submitted.add(rule)
+                for need in ("mem_mb=get_memory", "runtime=get_runtime"):
+                    assert f'{need}("{rule}")' in body, f"{rule} has no {need}"
+                assert "benchmark:" in body, rule
+    assert submitted == set(needs.MEMORY)
+
+
+def test_only_the_profile_knows_slurm(root):
+    for path in [root / "Snakefile", *(root / "workflow/rules").glob("*.smk")]:
+        assert "slurm" not in path.read_text(encoding="utf-8").lower(), path
+
+
+def test_jobs_on_a_users_recordings_need_what_so_many_need(paper, tmp_path):
+    """A tenth of the rows: a tenth of the time of jobs that see each once, a hundredth of the score's."""
+    minutes = {}
+    for rows in (1_000, 10_000):
+        table = tmp_path / f"{rows}.csv"
+        table.write_text("path,word\n" + f"{tmp_path}/a.wav,yes\n" * rows, encoding="utf-8")
+        mine = paper | {"corpus": {"table": {"csv": str(table)}}}
+        minutes[rows] = {
+            rule: needs.minutes(Job(rule, "hubert-base", 12), mine) - needs.START
+            for rule in ("embed", "score_convexity", "ingest_table")
+        }
+    ratios = {rule: minutes[10_000][rule] / minutes[1_000][rule] for rule in minutes[1_000]}
+    assert ratios == pytest.approx({"embed": 10, "score_convexity": 100, "ingest_table": 10})

@@ -1,0 +1,117 @@
+# The figures. To add one: an entry here, a module of its name with `draw`, and a caption for the report.
+
+# Only one sweep is drawn: that of words, as in the paper, or else that of speakers.
+SWEPT = "words" if "words" in config["sweep"] else "speakers"
+
+# By figure: the summary's caption, whose first sentence is the title; the tables; and the settings of `draw` in the
+# library's results/figures/<name>.py. The report's caption is report/figures/<name>.rst.
+FIGURES = {
+    "convexity_by_layer": (
+        "Convexity by layer (the paper's Figure 1). Look where a solid curve stops rising; a circle marks the "
+        "layers that the plan keeps.",
+        tables("convexity", "plan"),
+        {"average": AVERAGE},
+    ),
+    "accuracy_by_convexity": (
+        "Accuracy after pruning at each layer against the convexity of that layer (the paper's Figure 2). Points "
+        "that rise to the right mean that convexity predicts accuracy.",
+        tables("convexity", "finetuning"),
+        {"average": AVERAGE, "swept": SWEPT_MODELS.get(SWEPT), "task": SWEPT},
+    ),
+    "choices": (
+        "What each choice of layers costs. Good choices lie to the left in both panels.",
+        tables("choices"),
+        {},
+    ),
+    "last_layer": (
+        "Accuracy of fine-tuned models against the convexity of their last layer.",
+        tables("convergence", "correlations"),
+        {},
+    ),
+    "classes": (
+        "Convexity of each class by layer in the pretrained models. Look which classes stay low.",
+        {
+            "classes": expand(
+                "<results>/convexity/{model}/pretrained/{dataset}.classes.csv", model=MODELS, dataset=DATASETS
+            ),
+            **tables("plan"),
+        },
+        {},
+    ),
+    "tradeoffs": (
+        "Accuracy against inference time, size and multiply-adds. The front joins the models that no other beats; "
+        "look how near the pruned models (black edge) are to it.",
+        tables("finetuning", "costs", "timing", "plan"),
+        {},
+    ),
+    "training": (
+        "Training: loss and validation accuracy by step. A circle marks the weights kept.",
+        {"logs": lambda wildcards: get_run_files("training_log.csv"), **tables("plan")},
+        {},
+    ),
+    "projections": (
+        "Embeddings before the first layer, at the layers kept and after the last. Look whether classes separate; "
+        "distances between groups mean nothing.",
+        tables("projections", "convexity"),
+        {"average": AVERAGE},
+    ),
+}
+# Figures that would show nothing, and why.
+NOT_DRAWN = {}
+if not config["sweep"]:
+    NOT_DRAWN |= dict.fromkeys(
+        ["accuracy_by_convexity", "choices"], "shows a sweep, and this config has none"
+    )
+if len(MODELS) == 1:
+    NOT_DRAWN["last_layer"] = "compares models, and this config has one"
+DRAWN = [name for name in FIGURES if name not in NOT_DRAWN]
+
+
+rule project_embeddings:
+    input:
+        code=library("project_embeddings"),
+        embeddings=expand("<results>/embeddings/{model}/pretrained/{task}.h5", model=MODELS, task=TASKS),
+        plan="<results>/plan.csv",
+    output:
+        table="<results>/projections.csv",
+    log:
+        "<results>/logs/project_embeddings.log",
+    benchmark:
+        "<results>/benchmarks/project_embeddings.tsv"
+    conda:
+        "../../envs/results.yaml"
+    threads: config["threads"]
+    resources:
+        mem_mb=get_memory("project_embeddings"),
+        runtime=get_runtime("project_embeddings"),
+    script:
+        "../scripts/project_embeddings.py"
+
+
+for figure in DRAWN:
+    caption, inputs, settings = FIGURES[figure]
+
+    rule:
+        name:
+            f"draw_{figure}"
+        input:
+            **inputs,
+            code=library("draw_figure", f"results/figures/{figure}"),
+        output:
+            csv=f"<results>/figures/{figure}.csv",
+            pdf=f"<results>/figures/{figure}.pdf",
+            png=report(
+                f"<results>/figures/{figure}.png",
+                caption=f"../report/figures/{figure}.rst",
+                category="6. Figures",
+                labels={"figure": caption.partition(".")[0]},
+            ),
+        log:
+            f"<results>/logs/draw_{figure}.log",
+        localrule: True
+        conda:
+            "../../envs/results.yaml"
+        params:
+            settings={"models": list(MODELS), **settings},
+        script:
+            "../scripts/draw_figure.py"

@@ -1,0 +1,1 @@
+"""Forced aligners: they find the phones of spoken words."""

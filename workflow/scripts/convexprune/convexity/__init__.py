@@ -1,0 +1,1 @@
+"""Convexity scores from arrays, and a plan of layers to keep from the scores."""

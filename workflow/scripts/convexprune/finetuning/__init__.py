@@ -1,0 +1,1 @@
+"""Training of the full models, the pruned models and those of a sweep."""

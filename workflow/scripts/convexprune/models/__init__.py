@@ -1,0 +1,1 @@
+"""Encoders: load, pretrain, embed, prune, time and export them."""

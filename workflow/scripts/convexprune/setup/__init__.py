@@ -1,0 +1,1 @@
+"""The config, and everything that is derived from it before a run."""

@@ -1,0 +1,133 @@
+"""What a config asks for: what is embedded and scored, which models are trained, with which settings.
+
+These are pure functions of a completed config (`complete`). Both the rules and the estimate call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Config: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One fine-tuned model: full, pruned and swept models differ in `layers` only."""
+
+    model: str
+    task: str
+    layers: int
+    seed: int
+
+
+def list_states(config: Config, dataset: str) -> list[str]:
+    """States of a model whose convexity is measured on `dataset`."""
+    untrained = ["untrained"] if dataset in config["convexity"]["untrained"] else []
+    return [*untrained, "pretrained", *config["tasks"]]
+
+
+def list_scored(config: Config) -> list[tuple[str, str, str]]:
+    """Every (model, state, dataset) that is embedded and scored."""
+    return [
+        (model, state, dataset)
+        for model in config["models"]
+        for dataset in config["datasets"]
+        for state in list_states(config, dataset)
+    ]
+
+
+def swept_layers(config: Config, model: str, task: str) -> list[int]:
+    """Depths at which the sweep trains a model; [] if it does not train it.
+
+    By default these are no layers, every second layer in the paper's numbering (0, 2, ...), and all layers.
+    """
+    sweep = config["sweep"].get(task, {"models": []})
+    if model not in sweep["models"]:
+        return []
+    full = config["models"][model]["layers"]
+    return sweep.get("layers", [0, *range(1, full, 2), full])
+
+
+def list_runs(config: Config, kept: Callable[[str, str], int]) -> list[Run]:
+    """Every fine-tuning run; `kept(model, task)` is the number of layers that the pruned model keeps."""
+    runs = []
+    for task in config["tasks"]:
+        for model, described in config["models"].items():
+            depths = {described["layers"], kept(model, task), *swept_layers(config, model, task)}
+            runs += [
+                Run(model, task, layers, seed)
+                for layers in sorted(depths)
+                for seed in config["finetuning"]["seeds"]
+            ]
+    return runs
+
+
+def timed_layers(config: Config, model: str, task: str, kept: int) -> list[int]:
+    """Depths that are timed in turn with the full model: the pruned model's and the sweep's."""
+    full = config["models"][model]["layers"]
+    return sorted({kept, *swept_layers(config, model, task)} - {full}) or [full]
+
+
+def alignment_settings(config: Config) -> dict[str, Any]:
+    """The settings that the phones depend on. How a service is called (contact, limits) changes no phone."""
+    phonemes = config["datasets"].get("phonemes", {})
+    settings = {"aligner": phonemes.get("aligner"), "split": phonemes.get("convexity_split")}
+    if settings["aligner"] == "maus":
+        settings |= {key: config["maus"][key] for key in ("language", "url")}
+    return dict(sorted(settings.items()))
+
+
+def embedding_settings(config: Config, model: str, state: str, dataset: str) -> dict[str, Any]:
+    described = config["datasets"][dataset]
+    return {
+        "context": described.get("context", "segment"),
+        "frames": config["embeddings"]["frames"],
+        "layers": config["models"][model]["layers"],
+        "seed": config["convexity"]["untrained_seed"] if state == "untrained" else None,
+        "split": described["convexity_split"],
+    }
+
+
+def plan_settings(config: Config) -> dict[str, Any]:
+    def settings(model: str, task: str) -> dict[str, Any]:
+        keep = config["models"][model]["keep"].get(task)
+        rule = config["plan"]["rule"] if keep is None else "explicit"
+        return {
+            "keep": keep,
+            "layers": config["models"][model]["layers"],
+            "rule": rule,
+            "split": config["datasets"][task]["convexity_split"],
+            "tolerance": config["plan"]["tolerance"] if rule == "tolerance" else None,
+        }
+
+    return {
+        "average": config["convexity"]["average"],
+        "models": {
+            model: {task: settings(model, task) for task in config["tasks"]} for model in config["models"]
+        },
+    }
+
+
+def finetuning_settings(config: Config, model: str, task: str, layers: int) -> dict[str, Any]:
+    """Only the settings that this run depends on: a full model's lack the learning rate of pruned ones."""
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    settings = {key: value for key, value in config["finetuning"].items() if key not in other}
+    full_layers = config["models"][model]["layers"]
+    size = "full" if layers == full_layers else "pruned"
+    settings["learning_rate"] = settings["learning_rate"][task][size]
+    settings["full_layers"] = full_layers
+    return dict(sorted(settings.items()))
+
+
+def archive_source(archives: Mapping[str, Any], name: str) -> str | None:
+    """The file or URL of an archive of Speech Commands: its path, else the mirror, else its url."""
+    if archives[name]["path"]:
+        return archives[name]["path"]
+    mirror = archives.get("mirror")
+    return f"{mirror.rstrip('/')}/{name}.tar.gz" if mirror else archives[name]["url"]
+
+
+def is_url(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
