@@ -84,12 +84,28 @@ WRONG = [
     (
         ["datasets", "words", "split"],
         "test",
-        'datasets.words.split: "test"; no such key; allowed: convexity_split',
+        'datasets.words.split: "test"; no such key; allowed: label, convexity_split',
     ),
     (["datasets", "phonemes", "min_counts"], 5, "datasets.phonemes.min_counts: 5; no such key"),
-    (["datasets", "letters"], {}, "datasets.letters: {}; no such key; allowed: words, speakers, phonemes"),
+    (["datasets", "letters"], {}, "datasets.letters.label: missing; required here: label"),
+    (
+        ["datasets", "speaker"],
+        {},
+        "datasets.speaker.label: missing; required here: label. Did you mean speakers?",
+    ),
+    (
+        ["datasets", "letters"],
+        {"label": "letter"},
+        'datasets.letters.label: "letter"; the archives of Speech',
+    ),
+    (["datasets", "my letters"], {"label": "word"}, 'datasets: "my letters"; allowed: A name of at most 64'),
+    (["datasets", "untrained"], {"label": "word"}, 'datasets: "untrained"; allowed: A name of at most 64'),
     ([*BASE, "layer"], 12, "models.wav2vec2-base.layer: 12; no such key"),
-    ([*BASE, "keep", "word"], 3, "models.wav2vec2-base.keep.word: 3; no such key; allowed: words, speakers"),
+    (
+        [*BASE, "keep", "word"],
+        3,
+        "models.wav2vec2-base.keep.word: 3; no such dataset; there are words, speakers",
+    ),
     (
         ["finetuning", "learning_rate", "words", "half"],
         1.0,
@@ -150,7 +166,11 @@ WRONG = [
         "dev",
         'convexity_split: "dev"; allowed: train, validation, test',
     ),
-    (["tasks"], ["phonemes"], 'tasks.0: "phonemes"; allowed: words, speakers'),
+    (
+        ["tasks"],
+        ["phonemes"],
+        'tasks.0: "phonemes"; allowed: A dataset of whole recordings: any but phonemes.',
+    ),
     (
         ["models", "a/b"],
         {"source": "hub", "layers": 1},
@@ -206,7 +226,7 @@ WRONG = [
     (
         ["convexity", "untrained"],
         ["letters"],
-        'convexity.untrained.0: "letters"; allowed: words, speakers, phonemes',
+        'convexity.untrained: "letters"; allowed: words, speakers, phonemes',
     ),
     (["datasets", "phonemes", "aligner"], None, "datasets.phonemes.aligner: null; allowed: "),
     (["datasets", "phonemes", "aligner"], "mfa", 'datasets.phonemes.aligner: "mfa"; allowed: '),
@@ -360,7 +380,7 @@ def test_problems_come_in_the_order_of_the_file_and_what_is_missing_last(paper):
     config = {"gpus": "none", "modles": paper["models"]} | {
         key: paper[key] for key in ("corpus", "finetuning")
     }
-    config |= {"datasets": paper["datasets"], "tasks": ["words", "chairs"], "threads": 0}
+    config |= {"datasets": paper["datasets"], "tasks": ["words", 5], "threads": 0}
     assert [line.partition(": ")[2].partition(":")[0] for line in problems(config)] == [
         "modles",
         "gpus",
@@ -388,19 +408,19 @@ TABLES = {
         "2 bad rows: row 3 (./a.wav): the path stands in an earlier row too, row 4 (b.wav): the path stands",
     ),
     "a row without a word": ("path,word\na.wav,\nb.wav,no\n", "row 1 (a.wav): no word"),
-    "one class": ("path,word,speaker\na.wav,yes,ann\n", 'the words ["yes"]; required: two words'),
+    "one class": ("path,word,speaker\na.wav,yes,ann\n", 'the classes ["yes"] of word; required: two or more'),
     "one class in a split": (
         "path,word,speaker,split\n"
         + "".join(f"{i}{word}.wav,{word},ann,{split}\n" for i, split in enumerate(("train", "validation"))
                   for word in ("yes", "no"))
         + "t.wav,no,bob,test\n",
-        'its split test has the words ["no"]; required: two words or more',
+        'its split test has the classes ["no"] of word; required: two or more',
     ),
     "a word that is not trained on": (
         "path,word,split\n"
         + "".join(f"{split}{word}.wav,{word},{split}\n" for split in SPLITS for word in ("yes", "no"))
         + "t.wav,up,test\n",
-        'its split test has the words ["up"], which split train lacks',
+        'its split test has the classes ["up"] of word, which split train lacks',
     ),
     "a split in only some rows": (
         "path,word,split\na.wav,yes,train\nb.wav,no,\n",

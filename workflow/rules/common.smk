@@ -46,6 +46,7 @@ check(configuration.complete, config)
 
 MODELS = config["models"]
 DATASETS = list(config["datasets"])
+LABELS = experiment.labels_of(config)
 TASKS = config["tasks"]
 SEEDS = config["finetuning"]["seeds"]
 SWEPT_MODELS = {task: sweep["models"] for task, sweep in config["sweep"].items()}
@@ -59,9 +60,9 @@ workflow.global_resources.setdefault("maus", config["maus"]["max_requests"])
 
 wildcard_constraints:
     model="|".join(re.escape(name) for name in MODELS),
-    dataset="|".join(DATASETS),
-    state="|".join(["untrained", "pretrained", *TASKS]),
-    task="|".join(TASKS),
+    dataset="|".join(map(re.escape, DATASETS)),
+    state="|".join(map(re.escape, ["untrained", "pretrained", *TASKS])),
+    task="|".join(map(re.escape, TASKS)),
     layers=r"\d+",
     seed=r"\d+",
 
@@ -130,6 +131,16 @@ def get_probes(wildcards):
     """Linear probes of every swept model."""
     swept = [(model, task) for task, sweep in config["sweep"].items() for model in sweep["models"]]
     return [f"<results>/probes/{model}/{task}.csv" for model, task in swept]
+
+
+def get_embeddings(model, state, dataset):
+    """The embeddings that hold the items of a dataset."""
+    return f"<results>/embeddings/{model}/{state}/{experiment.embedded_with(config, dataset)}.h5"
+
+
+def get_embedded(dataset):
+    """The dataset that these embeddings were made of."""
+    return f"<results>/datasets/{experiment.embedded_with(config, dataset)}.csv"
 
 
 def get_scores(wildcards):

@@ -4,7 +4,8 @@
 rule score_convexity:
     input:
         code=library("score_convexity"),
-        embeddings="<results>/embeddings/{model}/{state}/{dataset}.h5",
+        embeddings=lambda wildcards: get_embeddings(**wildcards),
+        embedded=lambda wildcards: get_embedded(wildcards.dataset),
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{dataset}.csv",
     output:

@@ -67,7 +67,7 @@ if "table" in CORPUS:
             mem_mb=get_memory("ingest_table"),
             runtime=get_runtime("ingest_table"),
         params:
-            settings={key: CORPUS["table"][key] for key in ("seed", "test_share", "validation_share")},
+            settings=experiment.drawing_settings(config),
             files=provenance.identify([CORPUS["table"]["csv"]]),
         script:
             "../scripts/ingest_table.py"
@@ -100,19 +100,24 @@ else:
             "../scripts/ingest_archives.py"
 
 
-rule build_words:
+# Words, and every dataset that is the recordings with a label of their own.
+rule build_labelled:
     input:
-        code=library("build_words"),
+        code=library("build_labelled"),
         table="<results>/corpus/corpus.csv",
     output:
-        dataset="<results>/datasets/words.csv",
+        dataset="<results>/datasets/{dataset}.csv",
     log:
-        "<results>/logs/build_words.log",
+        "<results>/logs/build_labelled/{dataset}.log",
+    wildcard_constraints:
+        dataset="|".join(LABELS) or "(?!)",
     localrule: True
     conda:
         "../../envs/corpus.yaml"
+    params:
+        label=lambda wildcards: LABELS[wildcards.dataset],
     script:
-        "../scripts/build_words.py"
+        "../scripts/build_labelled.py"
 
 
 rule build_speakers:

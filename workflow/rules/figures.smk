@@ -1,7 +1,7 @@
 # The figures. To add one: an entry here, a module of its name with `draw`, and a caption for the report.
 
-# Only one sweep is drawn: that of words, as in the paper, or else that of speakers.
-SWEPT = "words" if "words" in config["sweep"] else "speakers"
+# Only one sweep is drawn: that of words, as in the paper, or else the first.
+SWEPT = "words" if "words" in config["sweep"] else next(iter(config["sweep"]), None)
 
 # By figure: the summary's caption, whose first sentence is the title; the tables; and the settings of `draw` in the
 # library's results/figures/<name>.py. The report's caption is report/figures/<name>.rst.
@@ -70,7 +70,8 @@ DRAWN = [name for name in FIGURES if name not in NOT_DRAWN]
 rule project_embeddings:
     input:
         code=library("project_embeddings"),
-        embeddings=expand("<results>/embeddings/{model}/pretrained/{task}.h5", model=MODELS, task=TASKS),
+        embeddings=[get_embeddings(model, "pretrained", task) for model in MODELS for task in TASKS],
+        datasets=[f"<results>/datasets/{task}.csv" for _ in MODELS for task in TASKS],
         plan="<results>/plan.csv",
     output:
         table="<results>/projections.csv",

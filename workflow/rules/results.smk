@@ -84,7 +84,7 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS), "seed": SEEDS[0]},
+        settings={"models": list(MODELS), "seed": SEEDS[0], "tasks": TASKS},
         own_data="table" in config["corpus"],
     script:
         "../scripts/make_table1.py"
@@ -93,7 +93,8 @@ rule make_table1:
 rule probe_layers:
     input:
         code=library("probe_layers"),
-        embeddings="<results>/embeddings/{model}/pretrained/{task}.h5",
+        embeddings=lambda wildcards: get_embeddings(wildcards.model, "pretrained", wildcards.task),
+        embedded=lambda wildcards: get_embedded(wildcards.task),
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
     output:
@@ -129,6 +130,7 @@ rule study_choices:
         settings={
             "average": AVERAGE,
             "benchmarks": str(RESULTS / "benchmarks"),
+            "embedded": {task: experiment.embedded_with(config, task) for task in SWEPT_MODELS},
             "models": SWEPT_MODELS,
             "tolerance": config["plan"]["tolerance"],
         },

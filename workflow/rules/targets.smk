@@ -17,7 +17,7 @@ def get_intermediates(wildcards):
         *get_shards("phones"),
         *get_summarised().values(),
         *expand("<results>/models/{model}/provenance.json", model=MODELS),
-        *expand("<results>/embeddings/{scored}.h5", scored=map("/".join, experiment.list_scored(config))),
+        *expand("<results>/embeddings/{embedded}.h5", embedded=map("/".join, experiment.list_embedded(config))),
         *get_scores(wildcards),
         *get_run_files("metrics.json"),
         *get_timings(wildcards),

@@ -1,6 +1,6 @@
 """Read the recordings that the user's CSV lists into a corpus."""
 
-from convexprune.data import ingestion
+from convexprune.data import ingestion, splits
 from convexprune.jobs import logs
 
 
@@ -11,7 +11,7 @@ def main(smk) -> None:
         smk.output.samples,
         smk.output.table,
         smk.output.fingerprint,
-        **smk.params.settings,
+        drawing=splits.Drawing(**smk.params.settings),
     )
 
 

@@ -1,5 +1,7 @@
 """Score the convexity of every layer of one embeddings file."""
 
+from pathlib import Path
+
 from convexprune.convexity import embeddings, score
 from convexprune.jobs import csv_files, logs, provenance
 
@@ -7,10 +9,12 @@ from convexprune.jobs import csv_files, logs, provenance
 def main(smk):
     logs.start_log(smk.log[0])
     identity = {name: getattr(smk.wildcards, name) for name in ("model", "state", "dataset")}
-    fingerprint = provenance.fingerprint(smk.input.fingerprint, smk.input.dataset)
-    embeddings.check_origin(smk.input.embeddings, identity | {"fingerprint": fingerprint})
+    embedded = {"dataset": Path(smk.input.embeddings).stem}
+    embedded["fingerprint"] = provenance.fingerprint(smk.input.fingerprint, smk.input.embedded)
+    embeddings.check_origin(smk.input.embeddings, identity | embedded)
     scores, classes = score.score_layers(
         smk.input.embeddings,
+        csv_files.read(smk.input.dataset),
         identity=identity,
         n_neighbors=smk.params.settings["n_neighbors"],
         threads=smk.threads,

@@ -8,7 +8,8 @@ from convexprune.results import choices
 def main(smk):
     logs.start_log(smk.log[0])
     settings = dict(smk.params.settings)
-    seconds = choices.read_seconds(settings.pop("benchmarks"), settings["models"])
+    folder, embedded = settings.pop("benchmarks"), settings.pop("embedded")
+    seconds = choices.read_seconds(folder, settings["models"], embedded)
     probes = pd.concat([csv_files.read(path) for path in smk.input.probes])
     tables = [name for name in choices.SOURCES if name != "probes"]
     sources = {name: csv_files.read(getattr(smk.input, name)) for name in tables}

@@ -91,19 +91,21 @@ def test_from_embeddings_to_plan(tmp_path, monkeypatch):
     layers = rng.normal(size=(3, 21, 4)).astype(np.float32)
     layers[2, :12] += 10  # the last layer separates the words
     inputs = {"fingerprint": tmp_path / "corpus.sha256", "dataset": tmp_path / "items.csv"}
-    for path in inputs.values():
-        path.write_text("content\n", encoding="utf-8")
+    inputs["fingerprint"].write_text("content\n", encoding="utf-8")
+    items = pd.DataFrame({"item": [f"{i}.wav" for i in range(21)], "start": 0, "end": 1, "label": labels})
+    items.assign(speaker="", split="validation").to_csv(inputs["dataset"], index=False)
     with h5py.File(tmp_path / "words.h5", "w") as file:
         file["hidden_states"] = layers
         file["labels"] = labels.astype(object)
-        origin = {"model": "2024", "state": "pretrained", "dataset": "words"}
+        file["items"], file["starts"] = items["item"].tolist(), items["start"]
+        origin = {"model": "2024", "state": "pretrained", "dataset": "words", "split": "validation"}
         file.attrs.update(
             origin | {"complete": True, "fingerprint": provenance.fingerprint(*inputs.values())}
         )
 
     log = [str(tmp_path / "log")]
     scored = SimpleNamespace(
-        input=SimpleNamespace(embeddings=tmp_path / "words.h5", **inputs),
+        input=SimpleNamespace(embeddings=tmp_path / "words.h5", embedded=inputs["dataset"], **inputs),
         output=SimpleNamespace(scores=tmp_path / "words.csv", classes=tmp_path / "words.classes.csv"),
         params=SimpleNamespace(settings={"n_neighbors": 3}),
         wildcards=SimpleNamespace(model="2024", state="pretrained", dataset="words"),

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import soundfile
 from convexprune.data import corpus, datasets, ingestion, synthesis
+from convexprune.data.splits import draw_splits
 from convexprune.jobs import provenance
 from hypothesis import given
 from hypothesis import strategies as st
@@ -207,7 +208,7 @@ def test_the_papers_split_rules_on_an_archive_with_every_oddity(tmp_path):
         "train": everything - set(validation) - set(testing),
         "test": {name.removeprefix("./") for name in test},
     }
-    words = datasets.build_words(table)
+    words = datasets.build_labelled("words", table, "word")
     assert set(words["label"]) == {"bed", "yes"}
     assert words["split"].value_counts().to_dict() == {"train": 211, "test": 9, "validation": 9}
     speakers = datasets.build_speakers(table, min_files=50, test_share=0.1, validation_share=0.1, seed=0)
@@ -429,7 +430,7 @@ def test_odd_recordings_are_used_told_and_marked(tmp_path, test_archive, n):
 # Tables
 
 
-SETTINGS = {"seed": 0, "validation_share": 0.1, "test_share": 0.1}
+SETTINGS = {"labels": ["word"], "group": None, "seed": 0, "validation_share": 0.1, "test_share": 0.1}
 
 
 def ingest_csv(folder, text, **changes):
@@ -550,7 +551,7 @@ def test_drawn_splits_hold_their_shares_overall_and_for_every_word(
 ):
     words = pd.Series([f"w{index}" for index, count in enumerate(counts) for _ in range(count)])
     words = words.sample(frac=1, random_state=1)
-    splits = pd.Series(ingestion.draw_splits(words, validation_share, test_share, seed))
+    splits = pd.Series(draw_splits(words.to_frame(), validation_share, test_share, seed))
     for group in [splits, *(splits[(words == word).to_numpy()] for word in words.unique())]:
         for split, share in (("test", test_share), ("validation", validation_share)):
             # of validation one more: its share is taken from what test leaves, which is off by one itself

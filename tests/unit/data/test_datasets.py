@@ -5,9 +5,9 @@ import re
 from types import SimpleNamespace
 
 import accept_phonemes
+import build_labelled
 import build_phonemes
 import build_speakers
-import build_words
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,7 +36,7 @@ WORDS = [
 ]
 
 
-def run(script, folder, settings=None, **tables):
+def run(script, folder, settings=None, label=None, **tables):
     """Run a script on tables written as CSV; return its dataset."""
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
@@ -46,7 +46,8 @@ def run(script, folder, settings=None, **tables):
             output=SimpleNamespace(
                 dataset=folder / "dataset.csv", labels=folder / "labels.csv", refusal=folder / "refusal.txt"
             ),
-            params=SimpleNamespace(settings=settings),
+            params=SimpleNamespace(settings=settings, label=label),
+            wildcards=SimpleNamespace(dataset="words"),
             log=[folder / "log"],
         )
     )
@@ -57,7 +58,7 @@ def run(script, folder, settings=None, **tables):
 
 
 def test_words_are_the_recordings_of_words(tmp_path):
-    words = run(build_words, tmp_path, table=make_table(WORDS))
+    words = run(build_labelled, tmp_path, label="word", table=make_table(WORDS))
     assert words.to_csv(index=False).splitlines() == [
         "item,start,end,label,speaker,split",
         "0.wav,0,10,null,007,train",
@@ -66,12 +67,12 @@ def test_words_are_the_recordings_of_words(tmp_path):
         "4.wav,46,60,NaN,a,train",
     ]
     log = (tmp_path / "log").read_text(encoding="utf-8")
-    assert "words: 1 recordings without a word (`_silence_`) are left out" in log
+    assert "words: 1 recordings without a word are left out" in log
 
 
 def test_silence_is_a_word_like_any_other_where_a_user_calls_it_so():
-    words = datasets.build_words(
-        make_table([*WORDS, ("_silence_", "a", "train"), ("_silence_", "a", "test")])
+    words = datasets.build_labelled(
+        "words", make_table([*WORDS, ("_silence_", "a", "train"), ("_silence_", "a", "test")]), "word"
     )
     assert words["label"].value_counts()["_silence_"] == 2
 
@@ -88,7 +89,18 @@ def test_silence_is_a_word_like_any_other_where_a_user_calls_it_so():
 )
 def test_words_without_what_training_needs_are_refused(rows, message):
     with pytest.raises(ValueError, match=f"words: .*{message}"):
-        datasets.build_words(make_table(rows))
+        datasets.build_labelled("words", make_table(rows), "word")
+
+
+def test_any_column_labels_a_dataset_and_one_that_is_not_there_is_named():
+    table = make_table(WORDS).assign(emotion=["joy", "", *["fear", "joy"] * len(WORDS)][: len(WORDS)])
+    table.loc[table["split"] != "train", "emotion"] = "joy"
+    found = datasets.build_labelled("emotions", table, "emotion")
+    assert found["label"].tolist() == [label for label in table["emotion"] if label]
+    with pytest.raises(
+        ValueError, match="emotions: the corpus has no column mood; it has emotion, path, speaker"
+    ):
+        datasets.build_labelled("emotions", table, "mood")
 
 
 # Speakers

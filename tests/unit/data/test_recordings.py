@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 from convexprune.data import corpus, ingestion, recordings
+from convexprune.data.splits import Drawing
 
+DRAWING = Drawing(["word"], None, validation_share=0.1, test_share=0.1, seed=0)
 HEADER = "path,word\n"
 
 
@@ -49,7 +51,7 @@ def test_they_are_named_beside_the_other_bad_rows_and_nothing_is_made(tmp_path):
     (tmp_path / "shut").symlink_to("shut")  # as a closed folder is for those who are not root
     paths = [tmp_path / f"corpus.{suffix}" for suffix in ("h5", "csv", "sha256")]
     with pytest.raises(ValueError) as caught:
-        ingestion.ingest_table(tmp_path / "mine.csv", *paths, seed=0, validation_share=0.1, test_share=0.1)
+        ingestion.ingest_table(tmp_path / "mine.csv", *paths, drawing=DRAWING)
     assert str(caught.value).splitlines() == [
         f"{tmp_path / 'mine.csv'}: 5 of 5 rows are bad",
         "  row 1 (a.wav): has 3 fields where the header has 2 (put text with a comma in quotes)",
@@ -141,7 +143,7 @@ def test_labels_that_look_alike_are_one_class_and_told(tmp_path, caplog):
             "'turn\\xa0 on'"
         )
     paths = [tmp_path / f"corpus.{suffix}" for suffix in ("h5", "csv", "sha256")]
-    ingestion.ingest_table(tmp_path / "mine.csv", *paths, seed=0, validation_share=0.1, test_share=0.1)
+    ingestion.ingest_table(tmp_path / "mine.csv", *paths, drawing=DRAWING)
     assert set(corpus.read_table(paths[1])["word"]) == {"café", "turn on"}
     assert found.remarks[0] in caplog.text
 

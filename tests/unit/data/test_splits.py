@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from convexprune.data.corpus import SPLITS
-from convexprune.data.splits import draw_by_speaker
+from convexprune.data.splits import draw_by_group
 
 
 def make(counts):
@@ -16,7 +16,7 @@ def make(counts):
 def draw(counts, share=0.2, seed=0):
     """A table with the word, the speaker and the split of each recording."""
     words, speakers = make(counts)
-    splits = draw_by_speaker(words, speakers, share, share, seed)
+    splits = draw_by_group(words.to_frame("word"), speakers.rename("speaker"), share, share, seed)
     return pd.DataFrame({"word": words, "speaker": speakers, "split": splits})
 
 

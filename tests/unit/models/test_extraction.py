@@ -142,6 +142,28 @@ def test_the_file_holds_every_layer_of_the_splits_items(task, clips, batch_size)
         assert labels.tolist() == ["null", "yes", "007", "null", "ä", "yes"]
 
 
+def test_labels_of_one_recording_share_its_embedding(task, clips):
+    """A recording without the first label is embedded if it has another. Each dataset finds its items."""
+    table = pd.read_csv(task.input.dataset, dtype={"label": str}, keep_default_na=False)
+    moods = ["b", "a", "", "a", "", "b", "a"]
+    lengths = {"offset": table["start"], "n_samples": table["end"] - table["start"]}
+    words = table["label"].where(table.index < 4, "")
+    recordings = pd.DataFrame({"path": table["item"], "word": words, "speaker": "", "split": table["split"]})
+    recordings.assign(**lengths, digest="1", remarks="", mood=moods).to_csv(task.input.table, index=False)
+    table[:4].to_csv(task.input.dataset, index=False)
+    task.params.settings["recordings"] = True
+    embed.main(task)
+    _, labels = embeddings.read_layer(task.output.embeddings, 0)
+    assert labels.tolist() == ["null", "yes", "007", "", ""]  # clip 4 has no label at all
+    every = read(task)
+    np.testing.assert_allclose(
+        every, expected_embeddings(task, clips)[:, [0, 1, 2, 4, 5]], rtol=1e-4, atol=1e-5
+    )
+    named = table.assign(label=moods)[::-1]
+    rows, items = embeddings.find_items(task.output.embeddings, named[named["label"] != ""])
+    assert (rows.tolist(), items["label"].tolist()) == ([4, 3, 1, 0], ["a", "b", "a", "b"])
+
+
 def test_frames_valid_pools_the_signal_only(task, clips):
     task.params.settings["frames"] = "valid"
     embed.main(task)
@@ -212,7 +234,10 @@ def test_a_dataset_without_items_gives_a_file_without_items(task):
     embed.main(task)
     assert read(task).shape[:2] == (LAYERS + 1, 0)
     identity = {"model": "tiny", "state": "pretrained", "dataset": "words"}
-    scores, classes = score.score_layers(task.output.embeddings, identity, n_neighbors=5, threads=1)
+    dataset = corpus.read_dataset(task.input.dataset)
+    scores, classes = score.score_layers(
+        task.output.embeddings, dataset, identity=identity, n_neighbors=5, threads=1
+    )
     assert scores.empty and classes.empty
     assert scores.columns.tolist() == [*identity, "layers", *score.MEASURES]
     assert classes.columns.tolist() == [*identity, "layers", "label", *score.CLASS_MEASURES]

@@ -128,9 +128,11 @@ def test_seconds_are_read_from_the_benchmarks_of_the_pretrained_model(tmp_path):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:05\t-\n", encoding="utf-8")
-    found = choices.read_seconds(tmp_path, {"words": ["tiny"]}).loc[("tiny", "words")]
+    found = choices.read_seconds(tmp_path, {"words": ["tiny"]}, {"words": "words"}).loc[("tiny", "words")]
     assert found[["embed", "probe_layers"]].tolist() == [5.5, 3.25]
     assert np.isnan(found["score_convexity"])  # was not kept
+    shared = choices.read_seconds(tmp_path, {"moods": ["tiny"]}, {"moods": "words"}).loc[("tiny", "moods")]
+    assert shared["embed"] == 5.5  # of the dataset whose embeddings it has
 
 
 def test_markdown_is_aligned_and_says_what_was_lost(sources, seconds):
@@ -172,7 +174,9 @@ def test_adapter(sources, seconds, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(**paths, probes=[str(tmp_path / "probe.csv")]),
             output=SimpleNamespace(**outputs),
-            params=SimpleNamespace(settings=settings | {"benchmarks": str(tmp_path / "none")}),
+            params=SimpleNamespace(
+                settings=settings | {"benchmarks": str(tmp_path / "none"), "embedded": {"words": "words"}}
+            ),
             log=[str(tmp_path / "log")],
         )
     )

@@ -26,6 +26,7 @@ def write(folder, layers, labels, speakers, split="validation"):
     with h5py.File(folder / "embeddings.h5", "w") as file:
         file["hidden_states"] = np.asarray(layers, np.float32)
         file["labels"] = np.asarray(labels, dtype=object)
+        file["items"], file["starts"] = table["item"][table["split"] == split].tolist(), [0] * len(labels)
         file.attrs.update(origin | {"complete": True, "split": split})
     return folder / "embeddings.h5", folder / "dataset.csv"
 
@@ -80,13 +81,13 @@ def test_few_speakers_or_few_items_make_fewer_folds(tmp_path):
         probing.probe_layers(*files, "words", 1)
 
 
-def test_embeddings_of_other_items_are_an_error(tmp_path, spoken):
+def test_embeddings_without_an_item_are_an_error(tmp_path, spoken):
     labels, speakers = spoken
     path, dataset = write(tmp_path, [one_hot(labels)], labels, speakers)
     table = corpus.read_dataset(dataset)
-    table["label"] = table["label"].to_numpy()[::-1]
+    table.loc[table.index[table["split"] == "validation"][3], "item"] = "other.wav"
     table.to_csv(dataset, index=False)
-    with pytest.raises(ValueError, match="does not hold the validation items"):
+    with pytest.raises(ValueError, match=r"lacks other\.wav of the split validation"):
         probing.probe_layers(path, dataset, "words", 1)
 
 
@@ -96,7 +97,10 @@ def test_adapter(tmp_path, spoken):
     adapter.main(
         SimpleNamespace(
             input=SimpleNamespace(
-                embeddings=str(path), dataset=str(dataset), fingerprint=str(tmp_path / "corpus.sha256")
+                embeddings=str(path.rename(tmp_path / "words.h5")),
+                dataset=str(dataset),
+                embedded=str(dataset),
+                fingerprint=str(tmp_path / "corpus.sha256"),
             ),
             output=SimpleNamespace(table=str(tmp_path / "probe.csv")),
             wildcards=SimpleNamespace(model="tiny", task="words"),

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import project_embeddings
+from convexprune.data import corpus
 from convexprune.results import projection
 
 
@@ -22,8 +23,15 @@ def write_embeddings(path, full_layers=2, n=60):
     with h5py.File(path, "w") as file:
         file["hidden_states"] = np.stack([points[::-1] + layer for layer in range(full_layers + 1)])
         file["labels"] = [f"class {i}" for i in which[::-1]]
-        file.attrs.update(complete=True, model=path.parent.name, dataset=path.stem)
+        file["items"], file["starts"] = [f"{i}.wav" for i in range(n)], [0] * n
+        file.attrs.update(complete=True, model=path.parent.name, dataset=path.stem, split="test")
     return path, [f"class {i}" for i in which[::-1]]
+
+
+def dataset_of(labels) -> pd.DataFrame:
+    """The dataset of a file of `write_embeddings`."""
+    items = [f"{i}.wav" for i in range(len(labels))]
+    return pd.DataFrame({"item": items, "start": 0, "label": labels, "split": "test"})
 
 
 def plan_of(layers) -> pd.DataFrame:
@@ -57,7 +65,8 @@ def test_a_view_holds_the_items_of_the_file(tmp_path):
     for model, full in layers.items():
         path, labels[model] = write_embeddings(tmp_path / model / "words.h5", full)
         paths.append(path)
-    data = projection.project_embeddings(paths, plan_of(layers), 1)
+    datasets = [("words", dataset_of(labels[model])) for model in layers]
+    data = projection.project_embeddings(paths, datasets, plan_of(layers), 1)
     views = dict(iter(data.groupby(["model", "layers"])))
     assert list(views) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]  # b keeps all of its layers
     for (model, k), view in views.items():
@@ -69,18 +78,22 @@ def test_a_view_holds_the_items_of_the_file(tmp_path):
 def test_the_most_frequent_classes_are_coloured(tmp_path, monkeypatch):
     monkeypatch.setattr(projection, "COLOURS", 2)
     path, labels = write_embeddings(tmp_path / "a/words.h5")
-    data = projection.project_embeddings([path], plan_of({"a": 2}), 1)
+    data = projection.project_embeddings([path], [("words", dataset_of(labels))], plan_of({"a": 2}), 1)
     rarest = min(set(labels), key=labels.count)
     assert set(data["label"][~data["coloured"]]) == {rarest}
 
 
-def test_the_adapter_knows_a_file_by_its_attributes(tmp_path):
-    path, _ = write_embeddings(tmp_path / "a/words.h5")
+def test_the_adapter_knows_the_model_by_its_file_and_the_dataset_by_its_name(tmp_path):
+    path, labels = write_embeddings(tmp_path / "a/words.h5")
     path = path.rename(tmp_path / "any.h5")
+    table = dataset_of(labels).assign(end=1, speaker="")
+    table[corpus.ITEM_COLUMNS].to_csv(tmp_path / "words.csv", index=False)
     plan_of({"a": 2}).to_csv(tmp_path / "plan.csv", index=False)
     project_embeddings.main(
         SimpleNamespace(
-            input=SimpleNamespace(embeddings=[path], plan=tmp_path / "plan.csv"),
+            input=SimpleNamespace(
+                embeddings=[path], datasets=[tmp_path / "words.csv"], plan=tmp_path / "plan.csv"
+            ),
             output=SimpleNamespace(table=tmp_path / "projections.csv"),
             threads=1,
             log=[str(tmp_path / "log")],

@@ -113,6 +113,7 @@ def test_the_best_layer_is_of_one_or_more_and_of_the_mean_asked_for():
 def test_what_was_left_out_failed_or_is_doubtful_is_said():
     labels = pd.DataFrame({"label": ["t", "4", "null"], "count": [9, 2, 1], "kept": [True, False, False]})
     text = summary(
+        corpus="speech_commands",
         alignment=Alignment(pd.DataFrame({"item": ["a", "b"]}), labels, "2 of 3 failed"),
         splits={"words": "validation", "phonemes": "validation"},
         timing=pd.DataFrame({"disturbed": [True, False, None], "step_disturbed": [True, True, False]}),

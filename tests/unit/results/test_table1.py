@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from convexprune.jobs import csv_files
-from convexprune.results import table1
+from convexprune.results import table1, table1_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+TASKS = ("words", "speakers")
 
 # Table 1 as printed: model; full, pruned, accuracy, training time and inference difference of each task.
 PRINTED = """
@@ -98,6 +100,10 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
     }
 
 
+def ask(models=()):
+    return table1.Asked(models, TASKS, seed=0)
+
+
 @pytest.fixture
 def models() -> list[str]:
     return re.findall(r"^\S+", PRINTED, re.MULTILINE)
@@ -105,7 +111,7 @@ def models() -> list[str]:
 
 @pytest.fixture
 def paper(models) -> pd.DataFrame:
-    return table1.table1(**inputs(), models=models, seed=0)
+    return table1.table1(**inputs(), asked=ask(models))
 
 
 def test_reproduces_every_printed_cell_but_the_misprints(paper, models):
@@ -166,14 +172,14 @@ def test_seeds_are_averaged_and_their_spread_told(models):
         steps=sources["finetuning"]["steps"] + 500,
     )
     sources["finetuning"] = pd.concat([sources["finetuning"], again])
-    row = table1.table1(**sources, models=models, seed=0).set_index("model").loc["wav2vec2-base"]
+    row = table1.table1(**sources, asked=ask(models)).set_index("model").loc["wav2vec2-base"]
     assert row["word_full"] == pytest.approx(97.32)
     assert row["word_full_spread"] == pytest.approx(2 / 2**0.5)
     assert row["word_full_sigma"] == pytest.approx(100 * (0.9832 * 0.0168 / 4890) ** 0.5)
     steps = (841.2 / STEP_RATIO + 250) / (1000 + 250)
     assert row["word_train_time_diff"] == pytest.approx(100 * (steps * STEP_RATIO - 1))
     assert (row["word_full_steps"], row["word_pruned_steps"]) == pytest.approx((1250, 1250 * steps))
-    printed = table1.markdown(table1.table1(**sources, models=models, seed=0))
+    printed = table1_text.markdown(table1.table1(**sources, asked=ask(models)), ask())
     assert "97.32 ± 0.18 [1.41]" in printed
 
 
@@ -183,8 +189,8 @@ def test_training_time_is_steps_times_the_time_of_a_step_whatever_the_clock_says
     clocks = np.random.default_rng(0).uniform(1, 1e4, len(sources["finetuning"]))
     devices = np.where(sources["finetuning"]["layers"] == 12, "Tesla T4", "NVIDIA A100")
     sources["finetuning"] = sources["finetuning"].assign(training_time=clocks, device=devices)
-    found = table1.table1(**sources, models=models, seed=0)
-    pd.testing.assert_frame_equal(found, table1.table1(**inputs(), models=models, seed=0))
+    found = table1.table1(**sources, asked=ask(models))
+    pd.testing.assert_frame_equal(found, table1.table1(**inputs(), asked=ask(models)))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +202,7 @@ def test_either_fewer_steps_or_faster_ones_save_training_time(models, steps, rat
     pruned = (sources["finetuning"]["model"] == "wavlm-base") & (sources["finetuning"]["layers"] == 9)
     sources["finetuning"].loc[pruned, "steps"] = steps
     sources["timing"]["step_ratio_median"] = ratio
-    row = table1.table1(**sources, models=models, seed=0).set_index("model").loc["wavlm-base"]
+    row = table1.table1(**sources, asked=ask(models)).set_index("model").loc["wavlm-base"]
     assert row["word_train_time_diff"] == pytest.approx(change)
     assert row["word_train_time_stderr"] == pytest.approx(0.4 * steps / 1000)
 
@@ -223,7 +229,7 @@ def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
     sources["finetuning"] = sources["finetuning"].query("model != 'wavlm-base'")
     for name in ("timing", "exports"):
         sources[name] = sources[name].query("model != 'wavlm-base'")
-    table = table1.table1(**sources, models=models, seed=0)
+    table = table1.table1(**sources, asked=ask(models))
     assert table.filter(like="speaker_").isna().all(axis=None)
     row = table.set_index("model").loc["wavlm-base"]
     assert row["word_layers"] == 9
@@ -234,7 +240,7 @@ def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
     assert table["word_acc_diff"].iloc[-1] == pytest.approx(
         np.mean([0.11, -0.30, -0.20, -0.80, 0.45, -0.98]), abs=0.005
     )
-    for text in (table1.markdown(table), table1.latex(table)):
+    for text in (table1_text.markdown(table, ask()), table1_text.latex(table, ask())):
         assert "Word classification" in text
         assert "Speaker" not in text
         assert "nan" not in text.lower()
@@ -242,7 +248,7 @@ def test_a_missing_task_and_a_missing_model_leave_empty_cells(models):
 
 
 def test_only_the_models_asked_for_in_their_order(models):
-    table = table1.table1(**inputs(), models=models[3:1:-1], seed=0)
+    table = table1.table1(**inputs(), asked=ask(models[3:1:-1]))
     assert list(table["model"]) == ["wavlm-large", "wavlm-base", "average"]
 
 
@@ -250,7 +256,7 @@ def test_a_missing_column_is_named():
     sources = inputs()
     sources["timing"] = sources["timing"].drop(columns="ratio_median")
     with pytest.raises(ValueError, match=r"timing table lacks .*ratio_median"):
-        table1.table1(**sources, models=["wavlm-base"], seed=0)
+        table1.table1(**sources, asked=ask(["wavlm-base"]))
 
 
 def cells_of(row: str) -> list[str]:
@@ -258,7 +264,7 @@ def cells_of(row: str) -> list[str]:
 
 
 def test_markdown_is_aligned_and_tells_the_numbers(paper):
-    text = table1.markdown(paper)
+    text = table1_text.markdown(paper, ask())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 * (2 + 7 + 1) + 2 * (2 + 2 * 7)
     for block in (rows[:10], rows[10:20], rows[20:36], rows[36:]):
@@ -289,44 +295,50 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
 
 
 def test_notes_on_the_papers_way_to_count_are_not_for_ones_own_data(paper):
-    for write in (table1.markdown, table1.latex):
-        assert "counts layers from 0" in " ".join(write(paper).split())
-        assert "counts layers from 0" not in " ".join(write(paper, own_data=True).split())
+    for write in (table1_text.markdown, table1_text.latex):
+        assert "counts layers from 0" in " ".join(write(paper, ask()).split())
+        assert "counts layers from 0" not in " ".join(write(paper, ask(), own_data=True).split())
 
 
 def test_times_of_a_disturbed_machine_are_marked(paper):
-    rows = [cells_of(line) for line in table1.markdown(paper).splitlines() if line.startswith("|")]
+    lines = table1_text.markdown(paper, ask()).splitlines()
+    rows = [cells_of(line) for line in lines if line.startswith("|")]
     inference = {(row[0], row[-1]) for row in rows if row[-1].endswith("†")}
     assert inference == {("wavlm-base", "-22.3 ± 1.0†"), ("wavlm-base", "-55.1 ± 1.0†")}
     training = {(row[0], row[-2]) for row in rows if row[-2].endswith("†")}
     assert training == {("hubert-base", "-5.1 ± 0.9†"), ("hubert-base", "-45.0 ± 0.6†")}
-    assert "measured while other work ran" in " ".join(table1.markdown(paper).split())
+    assert "measured while other work ran" in " ".join(table1_text.markdown(paper, ask()).split())
 
 
 def test_training_on_stored_features_is_marked(models):
     sources = inputs()
     pruned = (sources["finetuning"]["model"] == "wavlm-base") & (sources["finetuning"]["layers"] == 9)
     sources["finetuning"].loc[pruned, "cached_features"] = "float16"
-    table = table1.table1(**sources, models=models, seed=0)
+    table = table1.table1(**sources, asked=ask(models))
     assert list(table.loc[table["word_cached"].fillna(False), "model"]) == ["wavlm-base"]
     assert not table["speaker_cached"].fillna(False).any()
-    (row,) = (line for line in table1.markdown(table).splitlines() if line.startswith("|") and "‡" in line)
+    (row,) = (
+        line
+        for line in table1_text.markdown(table, ask()).splitlines()
+        if line.startswith("|") and "‡" in line
+    )
     assert cells_of(row)[6] == "-17.3 ± 0.8‡"
     sources["timing"]["step_disturbed"] = True
-    both = table1.table1(**sources, models=models, seed=0)
-    assert " -17.3 ± 0.8‡† |" in table1.markdown(both)
-    assert r"$-17.3 \pm 0.8^{\ddagger\dagger}$" in table1.latex(both)  # TeX has no double superscripts
+    both = table1.table1(**sources, asked=ask(models))
+    assert " -17.3 ± 0.8‡† |" in table1_text.markdown(both, ask())
+    # TeX has no double superscripts.
+    assert r"$-17.3 \pm 0.8^{\ddagger\dagger}$" in table1_text.latex(both, ask())
 
 
 def test_a_tiny_p_value_is_not_printed_as_zero(models):
     sources = inputs()
     sources["significance"]["p_value"] = 1e-9
-    text = table1.markdown(table1.table1(**sources, models=models, seed=0))
+    text = table1_text.markdown(table1.table1(**sources, asked=ask(models)), ask())
     assert text.count("<0.001") == 14
 
 
 def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
-    text = table1.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}))
+    text = table1_text.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}), ask())
     tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert len(tabulars) == 4
     for columns, body in tabulars:
@@ -342,7 +354,7 @@ def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
 def test_latex_compiles(paper, tmp_path):
     (tmp_path / "table.tex").write_text(
-        table1.latex(paper.replace({"wavlm-base": "my_model & 50%"})), encoding="utf-8"
+        table1_text.latex(paper.replace({"wavlm-base": "my_model & 50%"}), ask()), encoding="utf-8"
     )
     (tmp_path / "page.tex").write_text(
         r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}\input{table}\end{document}",
@@ -369,25 +381,26 @@ def test_adapter_writes_the_three_files(paper, models, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(**paths),
             output=SimpleNamespace(**output),
-            params=SimpleNamespace(settings={"models": list(names.values()), "seed": 0}, own_data=False),
+            params=SimpleNamespace(
+                settings={"models": list(names.values()), "seed": 0, "tasks": TASKS}, own_data=False
+            ),
             log=[str(tmp_path / "log")],
         )
     )
     paper = paper.replace(names)
     pd.testing.assert_frame_equal(csv_files.read(output["csv"]).astype(paper.dtypes), paper, rtol=1e-12)
-    assert (tmp_path / "out" / "markdown").read_text(encoding="utf-8") == table1.markdown(paper)
-    assert (tmp_path / "out" / "latex").read_text(encoding="utf-8") == table1.latex(paper)
+    assert (tmp_path / "out" / "markdown").read_text(encoding="utf-8") == table1_text.markdown(paper, ask())
+    assert (tmp_path / "out" / "latex").read_text(encoding="utf-8") == table1_text.latex(paper, ask())
 
 
 def test_one_model_has_no_average_and_notes_are_those_of_marks_that_are_there(models):
     sources = inputs()
     one = table1.table1(
         **{name: table[table["model"] == "wavlm-base"] for name, table in sources.items()},
-        models=["wavlm-base"],
-        seed=0,
+        asked=ask(["wavlm-base"]),
     )
-    for text in (table1.markdown(one), table1.latex(one)):
+    for text in (table1_text.markdown(one, ask()), table1_text.latex(one, ask())):
         assert "average" not in text.partition("- Layers")[0].partition("caption")[0]
         assert not any(word in text for word in ("outlier", "several seeds", "stored features"))
-    whole = table1.markdown(table1.table1(**sources, models=models, seed=0))
+    whole = table1_text.markdown(table1.table1(**sources, asked=ask(models)), ask())
     assert "average" in whole and "outlier" in whole

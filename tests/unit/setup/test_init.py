@@ -63,7 +63,8 @@ def test_splits_that_are_not_clear_are_refused_before_anything_is_written(record
 def test_the_splits_foreseen_are_those_that_the_run_draws(recordings):
     found = survey(recordings)
     config = yaml.safe_load(init.make_config(found, "mine", "mine.csv", init.DEFAULT, 0))["corpus"]["table"]
-    drawn = draw_splits(found.table.word, config["validation_share"], config["test_share"], config["seed"])
+    shares = config["validation_share"], config["test_share"]
+    drawn = draw_splits(found.table[["word"]], *shares, config["seed"])
     assert found.splits.tolist() == drawn
     assert {split: found.count(split) for split in SPLITS} == {split: drawn.count(split) for split in SPLITS}
 

@@ -38,19 +38,19 @@ def test_every_class_that_is_coloured_has_a_look():
 def test_views_stand_by_model_dataset_and_depth_with_one_look_a_class():
     layers = {"a": 6, "b": 1}
     figure, data = draw(views_of(layers), list(layers))
-    titles = [ax.get_title() for ax in figure.axes]
-    assert titles == [
-        *("words\n0 layers, 0 %", "▼ 3 layers, 9 %", "6 layers, 18 %"),
-        *("speakers\n0 layers, 0 %", "▼ 3 layers, 9 %", "6 layers, 18 %"),
-        *("▼ 0 layers, 0 %", "1 layer, 3 %", "") * 2,
-    ]
-    assert [ax.get_ylabel() for ax in figure.axes[::6]] == ["a", "b"]
-    for ax, layers_kept in zip(figure.axes[:3], (0, 3, 6), strict=True):
+    words, speakers = figure.subfigs
+    for part, name in ((words, "words"), (speakers, "speakers")):
+        assert [ax.get_title() for ax in part.axes] == [
+            *(f"{name}\n0 layers, 0 %", "▼ 3 layers, 9 %", "6 layers, 18 %"),
+            *("▼ 0 layers, 0 %", "1 layer, 3 %", ""),
+        ]
+    assert [ax.get_ylabel() for ax in words.axes[::3]] == ["a", "b"]
+    for ax, layers_kept in zip(words.axes[:3], (0, 3, 6), strict=True):
         view = data[(data["model"] == "a") & (data["dataset"] == "words") & (data["layers"] == layers_kept)]
         others, *classes = ax.get_lines()
         assert others.get_xydata().tolist() == view.loc[~view["coloured"], ["x", "y"]].to_numpy().tolist()
-        handles = figure.legends[0].legend_handles
-        for line, handle, text in zip(classes, handles, figure.legends[0].get_texts(), strict=True):
+        [legend] = words.legends
+        for line, handle, text in zip(classes, legend.legend_handles, legend.get_texts(), strict=True):
             own = view[view["label"] == text.get_text()]
             assert line.get_xydata().tolist() == own[["x", "y"]].to_numpy().tolist()
             assert (
@@ -75,6 +75,6 @@ def test_any_label_stands_in_the_legend_as_it_is_spelled(tmp_path):
         views = views_of({"a": 2}, ("words",), classes=len(names))
         views["label"] = [names[i % len(names)] for i in range(len(views))]
         figure, data = draw(views.assign(coloured=True), ["a"])
-        shown = [text.get_text() for text in figure.legends[0].get_texts()]
+        shown = [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()]
         assert shown == [" ".join(name.split()) for name in sorted(names)]
         style.save(figure, data, output_in(tmp_path, "projections"))

@@ -1,6 +1,7 @@
 """The embeddings file: one vector per item and layer, read without torch. `extraction` writes it.
 
-`hidden_states` float32 (L + 1, N, D) and `labels` (N,), read a layer at a time.
+`hidden_states` float32 (L + 1, N, D) and `labels` (N,), read a layer at a time. `items` and `starts` (N,) say
+which span of the corpus each is, so that datasets with other labels of the same recordings find them too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from convexprune.jobs import hdf5
 
@@ -57,3 +59,24 @@ def read_layer(path: str | os.PathLike[str], layer: int) -> tuple[np.ndarray, np
         if h5py.check_string_dtype(labels.dtype) is None:
             return hidden_states[layer], labels[:]
         return hidden_states[layer], labels.asstr(errors="backslashreplace")[:].astype(str)
+
+
+def find_items(path: str | os.PathLike[str], dataset: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """The rows of the file (n,) with the items of a `dataset` (item, start, split, ...), and these items.
+
+    They are those of the split that was embedded. Raises ValueError if the file lacks one.
+    """
+    with open_embeddings(path) as file:
+        split = file.attrs["split"]
+        spans = pd.MultiIndex.from_arrays([file["items"].asstr()[:], file["starts"][:]])
+    items = dataset[dataset["split"] == split]
+    rows = (
+        spans.get_indexer(pd.MultiIndex.from_frame(items[["item", "start"]]))
+        if len(items)
+        else np.zeros(0, int)
+    )
+    if (rows < 0).any():
+        raise ValueError(
+            f"{path} lacks {items['item'][rows < 0].iloc[0]} of the split {split}; delete it and run again"
+        )
+    return rows, items

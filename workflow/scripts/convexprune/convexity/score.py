@@ -269,22 +269,29 @@ def _is_missing(label: Hashable) -> bool:
 
 
 def score_layers(
-    path: str | os.PathLike[str], identity: dict[str, str], n_neighbors: int, threads: int
+    path: str | os.PathLike[str],
+    dataset: pd.DataFrame,
+    *,
+    identity: dict[str, str],
+    n_neighbors: int,
+    threads: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The convexity of every layer of an embeddings file: a table of layers and one of layers and classes.
 
-    `identity` names model, state and dataset: the first columns of both. `layers` counts the transformer
-    layers, 0 to L. One layer at a time is in memory.
+    The items of `dataset` (item, start, label, split) in the file's split are scored. `identity` names model,
+    state and dataset: the first columns of both. `layers` counts the transformer layers, 0 to L. One layer at
+    a time is in memory.
     """
     import pandas as pd
 
     scores, classes = [], []
+    rows, items = embeddings.find_items(path, dataset)
     all_layers = range(embeddings.count_layers(path) + 1)
     for layers in Progress(all_layers, desc=" ".join(identity.values()), unit="layer"):
-        points, labels = embeddings.read_layer(path, layers)
-        if not len(points):  # a dataset of phonemes that were refused
+        if items.empty:  # a dataset of phonemes that were refused
             break
-        result = graph_convexity(points, labels, n_neighbors, n_jobs=threads)
+        points, _ = embeddings.read_layer(path, layers)
+        result = graph_convexity(points[rows], items["label"].to_numpy(str), n_neighbors, n_jobs=threads)
         log.info("%s, %d layers: %.4f ± %.4f", identity, layers, result.score, result.stderr)
         key = {**identity, "layers": layers}
         scores.append(key | {name: getattr(result, name) for name in MEASURES})

@@ -1,7 +1,7 @@
-"""The corpus: recordings end to end in one HDF5 file, beside a table of word, speaker and split.
+"""The corpus: recordings end to end in one HDF5 file, beside a table of split, speaker and other labels.
 
 `samples` holds 16-bit mono audio at 16 kHz; row i of the table is `samples[offset : offset + n_samples]`. A
-recording without speech has an empty word; an unknown speaker is empty too.
+label that a recording does not have is empty: the word of one without speech, a speaker who is unknown.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ class CorpusWriter:
         split: str,
         samples: np.ndarray,
         remarks: Mapping[str, str] = MappingProxyType({}),
+        labels: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Append `samples` (int16, 16 kHz, any length) with their remarks (`audio.REMARKS`)."""
+        """Append `samples` (int16, 16 kHz, any length) with their remarks (`audio.REMARKS`).
+
+        `labels` are further ones by name, the same names for every recording.
+        """
         digest = hashlib.sha256(samples.astype("<i2", copy=False).data)
         self.digest.update(digest.digest())
         row = (path, word, speaker, split, self.end, len(samples), digest.hexdigest()[:DIGITS], remarks)
-        self.rows.append(dict(zip(COLUMNS, row, strict=True)))
+        self.rows.append(dict(zip(COLUMNS, row, strict=True)) | dict(labels))
         self.end += len(samples)
         self.waiting += len(samples)
         self.buffer.append(samples)
@@ -96,7 +100,7 @@ def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -
         writer = CorpusWriter(file)
         yield writer
         writer.flush()
-        table = pd.DataFrame(writer.rows, columns=COLUMNS)
+        table = pd.DataFrame(writer.rows, columns=list(writer.rows[0]) if writer.rows else COLUMNS)
         table["remarks"] = table["remarks"].map(" ".join)
         csv_files.write(table_path, table)
         writer.digest.update(Path(table_path).read_bytes())
@@ -143,8 +147,15 @@ def find_copies(items: pd.DataFrame) -> list[str]:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The table of a corpus: `offset` and `n_samples` as integers, the rest as strings."""
-    return csv_files.read(path)[COLUMNS].astype({"offset": int, "n_samples": int})
+    """The table of a corpus: COLUMNS, then its further labels. All are text but `offset` and `n_samples`."""
+    integers = ("offset", "n_samples")
+    return csv_files.read(path, integers).astype(dict.fromkeys(integers, int))
+
+
+def has_label(table: pd.DataFrame) -> pd.Series:
+    """Which recordings of a corpus table have a label, whichever it is."""
+    names = [name for name in table if name in ("word", "speaker") or name not in COLUMNS]
+    return (table[names] != "").any(axis=1)
 
 
 def read_dataset(path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The three datasets: spans of the corpus, each with the label whose convexity is measured.
+"""The datasets: spans of the corpus, each with the label whose convexity is measured.
 
 A dataset is a table `item, start, end, label, speaker, split`: `item` is the recording's path in the corpus,
 `start` and `end` are positions in the corpus' `samples`.
@@ -10,7 +10,7 @@ import logging
 
 import pandas as pd
 
-from convexprune.data.corpus import CLIP_SAMPLES, ITEM_COLUMNS, SPLITS
+from convexprune.data.corpus import CLIP_SAMPLES, COLUMNS, ITEM_COLUMNS, SPLITS
 from convexprune.jobs.messages import named
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,19 @@ def make_items(table: pd.DataFrame, label: str) -> pd.DataFrame:
     return items[ITEM_COLUMNS].reset_index(drop=True)
 
 
-def build_words(table: pd.DataFrame) -> pd.DataFrame:
-    """Every recording that has a word, labelled with it, in the corpus' splits."""
-    spoken = table["word"] != ""
-    if silent := int((~spoken).sum()):
-        logger.info("words: %d recordings without a word (`_silence_`) are left out", silent)
-    words = make_items(table[spoken], "word")
-    return checked("words", words, "the corpus needs more words, or recordings of them in each split")
+def build_labelled(name: str, table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The dataset `name`: every recording that has a `label` (a column), labelled with it, in its split.
+
+    Raises ValueError as `checked` does, and for a column that is not there.
+    """
+    if label not in table:
+        there = ", ".join(sorted(set(table.columns) - set(COLUMNS[3:])))
+        raise ValueError(f"{name}: the corpus has no column {label}; it has {there}")
+    labelled = table[label] != ""
+    if without := int((~labelled).sum()):
+        logger.info("%s: %d recordings without a %s are left out", name, without, label)
+    remedy = f"the corpus needs more classes of {label}, or recordings of them in each split"
+    return checked(name, make_items(table[labelled], label), remedy)
 
 
 def build_speakers(

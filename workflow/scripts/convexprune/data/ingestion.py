@@ -12,9 +12,9 @@ from typing import Any
 
 from convexprune.data import audio
 from convexprune.data.archives import check_sum, read_members
-from convexprune.data.corpus import CorpusWriter, write_corpus
+from convexprune.data.corpus import COLUMNS, CorpusWriter, write_corpus
 from convexprune.data.recordings import find_file, read_user_table
-from convexprune.data.splits import draw_splits
+from convexprune.data.splits import Drawing, draw
 from convexprune.jobs.messages import indented, named, tell
 
 logger = logging.getLogger(__name__)
@@ -182,29 +182,33 @@ def ingest_table(
     table_path: Path,
     fingerprint_path: Path,
     *,
-    seed: int,
-    validation_share: float,
-    test_share: float,
+    drawing: Drawing,
 ) -> None:
-    """Read the recordings that a CSV lists (`path, word`, perhaps `speaker` and `split`) into a corpus.
+    """Read the recordings that a CSV lists (`path`, labels, perhaps `speaker` and `split`) into a corpus.
 
     Paths are absolute or relative to the CSV's folder. Without a `speaker` column the speakers are unknown
-    (empty). Without a `split` column the splits are drawn with `seed` (draw_splits). Raises one ValueError
-    that lists the bad rows.
+    (empty). Without a `split` column the splits are drawn (`splits.draw`). Raises one ValueError that lists
+    the bad rows.
     """
-    listed = read_user_table(csv_path)
+    needed = ["path", *drawing.labels, *([drawing.group] if drawing.group else [])]
+    listed = read_user_table(csv_path, needed)
     table, problems, folder = listed.rows, listed.problems, Path(csv_path).parent
     for remark in listed.remarks:
         logger.warning(remark)
-    if "speaker" not in table:
-        table["speaker"] = ""
     if "split" not in table:
-        table["split"] = draw_splits(table["word"], validation_share, test_share, seed)
+        table["split"] = draw(table, drawing)
+    for column in ("word", "speaker"):
+        if column not in table:
+            table[column] = ""
+    further = [name for name in table if name not in COLUMNS]
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
         for row, row_problems in zip(table.itertuples(), problems, strict=True):
             try:
                 sound = audio.read_file(find_file(folder, row.path))
-                writer.add(row.path, row.word, row.speaker, row.split, sound.convert(), sound.remarks)
+                labels = {name: table.at[row.Index, name] for name in further}
+                writer.add(
+                    *(row.path, row.word, row.speaker, row.split), sound.convert(), sound.remarks, labels
+                )
             except ValueError as error:
                 row_problems.append(str(error))
         if bad := listed.list_bad():

@@ -16,7 +16,8 @@ from convexprune.data.corpus import SPLITS
 from convexprune.jobs import csv_files
 from convexprune.jobs.messages import named
 
-COLUMNS = ("path", "word", "speaker", "split")  # the last two are optional
+COLUMNS = ("path", "word", "speaker", "split")  # those that mean something to us; all but path are optional
+RESERVED = ("offset", "n_samples", "digest", "remarks")  # the corpus has columns of these names of its own
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # of files that are not quite CSV
 
 
@@ -25,7 +26,8 @@ class UserTable:
     """A user's table as it was read.
 
     Attributes:
-        rows: one row for each recording, strings: path, word and, if given, speaker and split.
+        rows: one row for each recording, strings: path and, if given, word, speaker and split, then all other
+            columns, which may be labels too.
         problems: for each row, what is wrong with it; its audio is not checked.
         remarks: sentences on what was changed in reading.
     """
@@ -46,11 +48,14 @@ class UserTable:
         return f"{len(bad)} bad rows: {told}" if bad else ""
 
 
-def read_user_table(csv_path: str | os.PathLike[str], required: Sequence[str] = COLUMNS[:2]) -> UserTable:
+def read_user_table(csv_path: str | os.PathLike[str], required: Sequence[str] = COLUMNS[:1]) -> UserTable:
     """The user's CSV: cells without spaces around them, labels in one spelling (`spell_alike`).
 
-    Raises ValueError, with the CSV's name first, if it has no rows, lacks a `required` column, has a
-    known column twice, or has splits in some rows only (drawn for the others, they might share its speakers).
+    Columns without a name, those of RESERVED, and several of one name are left out.
+
+    Raises ValueError, with the CSV's name first, if it has no rows, lacks a `required` column, has a known or
+    required column twice, or has splits in some rows only (drawn for the others, they might share its
+    speakers).
     """
     header, rows = csv_files.read_rows(csv_path, skipinitialspace=True)
     header = [name.strip() for name in header]
@@ -60,16 +65,18 @@ def read_user_table(csv_path: str | os.PathLike[str], required: Sequence[str] = 
             f"{', '.join(header)}. The first line must name the columns, with commas between them"
             + "".join(f", not {name}" for mark, name in SEPARATORS.items() if mark in "".join(header))
         )
-    known = [name for name in COLUMNS if name in header]
-    if twice := [name for name in known if header.count(name) > 1]:
+    if twice := [name for name in dict.fromkeys([*COLUMNS, *required]) if header.count(name) > 1]:
         raise ValueError(f"{csv_path} has more than one column {', '.join(twice)}; name each column once")
+    ours = (*COLUMNS, *RESERVED)
+    others = [name for name in header if name and name not in ours and header.count(name) == 1]
+    known = [*(name for name in COLUMNS if name in header), *others]
     rows = [row for row in rows if row != [""]]
     if not rows:
         raise ValueError(f"{csv_path} has no rows")
     places = [header.index(name) for name in known]
     cells = [[row[place].strip() if place < len(row) else "" for place in places] for row in rows]
     table, remarks = pd.DataFrame(cells, columns=known, dtype=str), []
-    for column in [name for name in ("word", "speaker") if name in known]:
+    for column in [name for name in known if name not in ("path", "split")]:
         table[column], changed = spell_alike(table[column])
         remarks += changed
     problems = find_problems(table, Path(csv_path).parent)
@@ -105,7 +112,7 @@ def find_problems(table: pd.DataFrame, folder: Path) -> list[list[str]]:
     problems: list[list[str]] = [[] for _ in range(len(table))]
     repeated = table["path"].map(lambda path: os.path.abspath(os.path.join(folder, path))).duplicated()
     for row, twice, row_problems in zip(table.itertuples(), repeated, problems, strict=True):
-        if not row.word:
+        if "word" in table and not row.word:
             row_problems.append("no word")
         if "speaker" in table and not row.speaker:
             row_problems.append("no speaker")

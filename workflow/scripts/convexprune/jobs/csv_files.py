@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from convexprune.jobs.files import atomic
@@ -33,12 +34,11 @@ TEXT |= {
 TRUTH = {"True": True, "False": False}
 
 
-def read(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """A table that `write` wrote.
+def read(path: str | os.PathLike[str], numbers: Collection[str] | None = None) -> pd.DataFrame:
+    """A table that `write` wrote. `numbers` are its columns of numbers, by default all that are not in TEXT.
 
     Text is unchanged: the model 2024, the word "null", the speaker 007. An empty field is a missing number or
-    an empty text. Raises ValueError that names the file if it is damaged, or has text in a column that is not
-    in TEXT.
+    an empty text. Raises ValueError that names the file if it is damaged, or has text in a column of numbers.
     """
     import pandas as pd
 
@@ -47,7 +47,7 @@ def read(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise ValueError(f"{path} is damaged: rows differ in their number of fields; delete it and run again")
     table = pd.DataFrame(rows, columns=columns, dtype=str)
     for name in columns:
-        if name in TEXT:
+        if name in TEXT if numbers is None else name not in numbers:
             continue
         given = table[name].astype(object).where(table[name] != "")
         try:

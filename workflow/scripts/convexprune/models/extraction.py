@@ -37,6 +37,9 @@ class Choice:
     layers: int  # of the model; another number is an error
     context: str  # segment: each item, cut out of its recording; word: its frames in the recording
     frames: str  # of a segment: all, or those of real signal (valid)
+    recordings: bool = (
+        False  # whether these are all recordings of the split that have a label, whichever it is
+    )
     seed: int | None = None  # of the weights in the state `untrained`
 
 
@@ -164,6 +167,34 @@ def pool_in_words(
     return pool_spans(model, feature_extractor, clips, clip, start, end)
 
 
+def find_items(dataset: str | os.PathLike[str], recordings: Corpus, choice: Choice) -> pd.DataFrame:
+    """The items to embed (item, start, end, label). A recording that `dataset` leaves out has an empty label.
+
+    Raises ValueError for an empty split of a dataset with rows.
+    """
+    from convexprune.data import corpus
+
+    table = corpus.read_dataset(dataset)
+    items = table[table["split"] == choice.split]
+    if items.empty and len(table):
+        raise ValueError(f"{dataset} has no items in split {choice.split}; choose another convexity_split")
+    if not choice.recordings:
+        return items
+    whole = corpus.read_table(recordings.table)
+    whole = whole[(whole["split"] == choice.split) & corpus.has_label(whole)]
+    labels = whole["path"].map(items.set_index("item")["label"]).fillna("")
+    spans = {"start": whole["offset"], "end": whole["offset"] + whole["n_samples"]}
+    return pd.DataFrame({"item": whole["path"], "label": labels, **spans}).reset_index(drop=True)
+
+
+def encode(values: pd.Series) -> np.ndarray:
+    """Numbers as they are, text in fixed length: HDF5's check sums do not cover text of variable length."""
+    if pd.api.types.is_integer_dtype(values):
+        return values.to_numpy(np.int64)
+    text = np.char.encode(values.to_numpy(dtype=str), "utf-8")
+    return text.astype(h5py.string_dtype("utf-8", max(1, text.dtype.itemsize)))
+
+
 def read_origin(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Id and revision of the published weights behind a model's folder, fine-tuned here or not."""
     trained = Path(folder, "metrics.json")
@@ -187,8 +218,9 @@ def embed(
 
     `dataset` is a table that points into the corpus `recordings`; `identity` names model, state and dataset.
 
-    The file holds `hidden_states` float32 (L + 1, N, D), in chunks of one layer, and `labels` (N,). It is
-    written batch by batch, never held in memory.
+    The file holds `hidden_states` float32 (L + 1, N, D), in chunks of one layer, `labels` (N,), and the spans
+    of the corpus that these are of, `items` and `starts` (N,). It is written batch by batch, never held in
+    memory.
 
     A dataset without rows (phonemes that were refused) gives a file without items.
 
@@ -201,10 +233,7 @@ def embed(
     model, feature_extractor = load_state(folder, identity["state"], choice.seed)
     encoders.check_layers(model, choice.layers, identity["model"])
     model.to(machine.device)
-    table = corpus.read_dataset(dataset)
-    items = table[table["split"] == choice.split]
-    if items.empty and len(table):
-        raise ValueError(f"{dataset} has no items in split {choice.split}; choose another convexity_split")
+    items = find_items(dataset, recordings, choice)
     if choice.context == "word":
         whole = corpus.read_table(recordings.table).set_index("path")
         pool_items = functools.partial(pool_in_words, recordings=whole)
@@ -225,10 +254,9 @@ def embed(
         hidden_states = file.create_dataset(
             "hidden_states", shape, np.float32, maxshape=most, chunks=chunks, **hdf5.SUMS
         )
-        # Strings of fixed length: HDF5's check sums do not cover strings of variable length.
-        labels = np.char.encode(items["label"].to_numpy(dtype=str), "utf-8")
-        labels = labels.astype(h5py.string_dtype("utf-8", labels.dtype.itemsize))
-        file.create_dataset("labels", data=labels, maxshape=most[1:2], chunks=most[1:2], **hdf5.SUMS)
+        for name, column in (("labels", "label"), ("items", "item"), ("starts", "start")):
+            values = encode(items[column])
+            file.create_dataset(name, data=values, maxshape=most[1:2], chunks=most[1:2], **hdf5.SUMS)
         for first, last in Progress(batches, desc=" ".join(identity.values()), unit="batch"):
             pooled = pool_items(model, feature_extractor, recordings.samples, items.iloc[first:last])
             if not np.isfinite(pooled).all():

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from convexprune.convexity import averages
-from convexprune.results import benchmarks, markdown_tables, table1
+from convexprune.results import benchmarks, markdown_tables
+from convexprune.results.table1_text import title_of
 
 CHOICES = (
     *("plan", "convexity", "highest convexity", "linear probe"),
@@ -127,12 +128,18 @@ def time_training(steps: pd.Series, timing: pd.DataFrame) -> pd.Series:
     return steps * timing["step_full_median"].median() * ratios.reindex(steps.index)
 
 
-def read_seconds(folder: str | os.PathLike[str], models: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Wall time of the jobs JUDGES of each swept (model, task), from the benchmark files in `folder`."""
+def read_seconds(
+    folder: str | os.PathLike[str], models: Mapping[str, Sequence[str]], embedded: Mapping[str, str]
+) -> pd.DataFrame:
+    """Wall time of the jobs JUDGES of each swept (model, task), from the benchmark files in `folder`.
+
+    `embedded` names the dataset whose embeddings a task has.
+    """
 
     def read(rule: str, model: str, task: str) -> float:
         state = "" if rule == "probe_layers" else "pretrained"
-        path = Path(folder) / rule / model / state / f"{task}.tsv"
+        name = embedded[task] if rule == "embed" else task
+        path = Path(folder) / rule / model / state / f"{name}.tsv"
         return benchmarks.read_benchmark(path)["s"].iloc[-1] if path.exists() else np.nan
 
     pairs = [(model, task) for task, names in models.items() for model in names]
@@ -169,7 +176,7 @@ def markdown(choices: pd.DataFrame, tolerance: float) -> str:
             lost, time = f"{100 * of_choice['lost'].mean():.2f}", _duration(of_choice["seconds"].mean())
             cells.append([choice, *picked, lost, time, f"{of_choice['multiply_adds'].mean() / 1e9:.2f}"])
         headings = ("choice", *models, "lost", "time", "GMAC")
-        lines += [f"## {table1.TITLES[task]}", "", markdown_tables.render(headings, cells), ""]
+        lines += [f"## {title_of(task)}", "", markdown_tables.render(headings, cells), ""]
     notes = (markdown_tables.item(note.format(tolerance=tolerance)) for note in NOTES)
     return "\n".join([*lines, *notes]) + "\n"
 

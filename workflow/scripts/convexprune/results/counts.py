@@ -85,18 +85,35 @@ def measure(items: pd.DataFrame) -> tuple[int, int, int, float, float, float]:
 
 
 def describe_recordings(tables: dict[str, pd.DataFrame], digests: pd.Series) -> list[str]:
-    """Sentences on single recordings: those left out of the words, and copies of others (`find_copies`).
+    """Sentences on single recordings: left out of a dataset, copies of others, of speakers on two sides.
 
     `tables` are those of `summarise`, with `corpus` among them; `digests` of the samples are by item.
     """
     told = []
-    if "words" in tables and (silent := len(tables["corpus"]) - len(tables["words"])):
-        told.append(f"words: {silent:,} recordings without a word (`_silence_`) are left out")
-    for name in ("corpus", "speakers"):  # words are split as the corpus is, speakers anew
+    others = [name for name in tables if name not in ("corpus", "words", "speakers", "phonemes", "phones")]
+    for name in ("words", *others):
+        if name in tables and (without := len(tables["corpus"]) - len(tables[name])):
+            why = "a word (`_silence_`)" if name == "words" else "a label"
+            told.append(f"{name}: {without:,} recordings without {why} are left out")
+    for name in ("corpus", "speakers", *others):  # words are split as the corpus is, speakers anew
         if name in tables:
             items = tables[name].assign(digest=tables[name]["item"].map(digests))
             told += [f"{name}: {copies}" for copies in find_copies(items)]
+    told += find_shared_speakers(tables["corpus"])
     return told or ["no two recordings have the same samples"]
+
+
+def find_shared_speakers(recordings: pd.DataFrame) -> list[str]:
+    """A sentence on speakers who are in several splits, so that accuracies are not those of unseen voices."""
+    known = recordings[recordings["speaker"] != ""]
+    splits = known.groupby("speaker")["split"].unique()
+    shared = splits[splits.map(len) > 1]
+    if shared.empty:
+        return []
+    return [
+        f"{len(shared)} of {len(splits)} speakers are in several splits, such as {shared.index[0]} "
+        f"({', '.join(shared.iloc[0])}): accuracies are not those of unseen voices"
+    ]
 
 
 def markdown(summary: pd.DataFrame, recordings: list[str]) -> str:

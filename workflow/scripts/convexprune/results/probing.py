@@ -29,27 +29,25 @@ def probe_layers(
     label. Unless the speakers are the labels, no speaker is in two folds.
 
     Returns a row per layer: `layers`, `accuracy`, its binomial `stderr`, `n_items`, `n_folds`. Raises
-    ValueError if the file was not made from `dataset`, or if no class has two items.
+    ValueError if the file lacks an item of `dataset`, or if no class has two items.
     """
-    with embeddings.open_embeddings(path) as file:
-        split = file.attrs["split"]
-    items = corpus.read_dataset(dataset)
-    items = items[items["split"] == split]
+    rows, items = embeddings.find_items(path, corpus.read_dataset(dataset))
+    labels = items["label"].to_numpy(dtype=str)
+    folds = _folds(labels, items["speaker"].to_numpy(dtype=str))
     full_layers = embeddings.count_layers(path)
-    rows = []
+    probed = []
     for layers in Progress(range(full_layers + 1), desc=f"probe {task}", unit="layer"):
-        points, labels = embeddings.read_layer(path, layers)
-        if not np.array_equal(labels, items["label"].to_numpy(dtype=str)):
-            raise ValueError(f"{path} does not hold the {split} items of {dataset}; delete it and run again")
-        folds = _folds(labels, items["speaker"].to_numpy(dtype=str), task)
-        right = _probe(points, labels, folds, threads)
+        points, _ = embeddings.read_layer(path, layers)
+        right = _probe(points[rows], labels, folds, threads)
         accuracy = float(right.mean())
         log.info("%d layers: %.4f of %d items right", layers, accuracy, len(right))
-        rows.append((layers, accuracy, metrics.binomial_sigma(accuracy, len(right)), len(right), len(folds)))
-    return pd.DataFrame(rows, columns=["layers", "accuracy", "stderr", "n_items", "n_folds"])
+        probed.append(
+            (layers, accuracy, metrics.binomial_sigma(accuracy, len(right)), len(right), len(folds))
+        )
+    return pd.DataFrame(probed, columns=["layers", "accuracy", "stderr", "n_items", "n_folds"])
 
 
-def _folds(labels: np.ndarray, speakers: np.ndarray, task: str) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(labels: np.ndarray, speakers: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Train and held-out indices of FOLDS folds, or of fewer if speakers or the largest class are too few."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -57,7 +55,7 @@ def _folds(labels: np.ndarray, speakers: np.ndarray, task: str) -> list[tuple[np
     if largest < 2:
         raise ValueError("no class has two items: there is nothing to probe")
     n_folds, n_speakers = min(FOLDS, largest), len(set(speakers))
-    if task == "speakers" or n_speakers == 1:
+    if n_speakers == 1 or np.array_equal(labels, speakers):
         folds = StratifiedKFold(n_folds, shuffle=True, random_state=0).split(labels, labels)
     else:
         n_folds = min(n_folds, n_speakers)

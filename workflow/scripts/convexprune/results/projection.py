@@ -21,22 +21,28 @@ COLOURS = 7  # at most so many classes of a view have a colour
 
 
 def project_embeddings(
-    paths: Sequence[str | os.PathLike[str]], plan: pd.DataFrame, threads: int
+    paths: Sequence[str | os.PathLike[str]],
+    datasets: Sequence[tuple[str, pd.DataFrame]],
+    plan: pd.DataFrame,
+    threads: int,
 ) -> pd.DataFrame:
     """Views of the embeddings before the first layer, at the layers that the plan keeps, and after the last.
 
-    `paths` are embeddings files of pretrained models; the dataset of each is a task in the `plan` (the table
-    of results/README.md). A row per item drawn: `model`, `dataset`, `layers`, `kept` (by the plan); `item`
-    (its place in the file), `label`, `coloured` (a most frequent label), `x` and `y` (`project`).
+    `paths` are embeddings files of pretrained models, and `datasets` the name and table of what is shown of
+    each, a task in the `plan` (the table of results/README.md). A row per item drawn: `model`, `dataset`,
+    `layers`, `kept` (by the plan); `item` (its place in the split), `label`, `coloured` (a most frequent
+    label), `x` and `y` (`project`).
     """
     planned = plan.set_index(["model", "task"])[["layers", "full_layers"]]
     views = []
-    for path in paths:
+    for path, (dataset, table) in zip(paths, datasets, strict=True):
         with embeddings.open_embeddings(path) as file:
-            model, dataset = file.attrs["model"], file.attrs["dataset"]
+            model = file.attrs["model"]
+        rows, shown = embeddings.find_items(path, table)
+        labels = shown["label"].to_numpy(str)
         kept, full_layers = planned.loc[(model, dataset)]
         for layers in sorted({0, kept, full_layers}):
-            points, labels = embeddings.read_layer(path, layers)
+            points = embeddings.read_layer(path, layers)[0][rows]
             items = draw_items(len(points))
             log.info("%s, %s, %d layers: %d of %d items", model, dataset, layers, len(items), len(points))
             view = {"model": model, "dataset": dataset, "layers": layers, "kept": layers == kept}

@@ -212,11 +212,10 @@ def costs_table(took: pd.DataFrame) -> str:
 def left_out(experiment: Experiment, findings: Findings) -> list[str]:
     """A sentence for each thing that was skipped, that failed, or that cannot be relied on."""
     datasets, alignment, timing = experiment.splits, findings.alignment, findings.timing
-    lines = [
-        f"{name}: not in this config" for name in ("words", "speakers", "phonemes") if name not in datasets
-    ]
-    trained = set(findings.plan["task"])
-    untrained = [name for name in ("words", "speakers") if name in datasets and name not in trained]
+    expected = () if experiment.corpus == "table" else ("words", "speakers", "phonemes")
+    lines = [f"{name}: not in this config" for name in expected if name not in datasets]
+    trained = {*findings.plan["task"], "phonemes"}
+    untrained = [name for name in datasets if name not in trained]
     lines += [f"{name}: no model was fine-tuned to them" for name in untrained]
     for name, reason in experiment.not_drawn.items():
         lines.append(f"{experiment.figures[name].partition('.')[0]}: the figure {reason}")

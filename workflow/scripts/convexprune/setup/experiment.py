@@ -22,6 +22,24 @@ class Run:
     seed: int
 
 
+# Datasets of these names are not the recordings of a split: they have items of their own.
+OWN_ITEMS = ("speakers", "phonemes")
+
+
+def labels_of(config: Config) -> dict[str, str]:
+    """The datasets whose items are recordings in the corpus' splits, each with the column that labels it."""
+    return {name: one["label"] for name, one in config["datasets"].items() if name not in OWN_ITEMS}
+
+
+def embedded_with(config: Config, dataset: str) -> str:
+    """The dataset whose embeddings hold the items of `dataset`: the first one of the same recordings."""
+    labels, datasets = labels_of(config), config["datasets"]
+    if dataset not in labels:
+        return dataset
+    split = datasets[dataset]["convexity_split"]
+    return next(name for name in labels if datasets[name]["convexity_split"] == split)
+
+
 def list_states(config: Config, dataset: str) -> list[str]:
     """States of a model whose convexity is measured on `dataset`."""
     untrained = ["untrained"] if dataset in config["convexity"]["untrained"] else []
@@ -36,6 +54,14 @@ def list_scored(config: Config) -> list[tuple[str, str, str]]:
         for dataset in config["datasets"]
         for state in list_states(config, dataset)
     ]
+
+
+def list_embedded(config: Config) -> list[tuple[str, str, str]]:
+    """Every (model, state, dataset) that is embedded: datasets of the same recordings only once."""
+    embedded = (
+        (model, state, embedded_with(config, dataset)) for model, state, dataset in list_scored(config)
+    )
+    return list(dict.fromkeys(embedded))
 
 
 def swept_layers(config: Config, model: str, task: str) -> list[int]:
@@ -85,8 +111,21 @@ def embedding_settings(config: Config, model: str, state: str, dataset: str) -> 
         "context": described.get("context", "segment"),
         "frames": config["embeddings"]["frames"],
         "layers": config["models"][model]["layers"],
+        "recordings": dataset not in OWN_ITEMS,
         "seed": config["convexity"]["untrained_seed"] if state == "untrained" else None,
         "split": described["convexity_split"],
+    }
+
+
+def drawing_settings(config: Config) -> dict[str, Any]:
+    """How splits are drawn for a table that has none (`splits.Drawing`)."""
+    table = config["corpus"]["table"]
+    labels = dict.fromkeys(labels_of(config).values())
+    others = "word" if "phonemes" in config["datasets"] else "speaker"
+    return {
+        "group": table["split_by"],
+        "labels": [label for label in labels if label != table["split_by"]] or [*labels, others][:1],
+        **{key: table[key] for key in ("seed", "test_share", "validation_share")},
     }
 
 

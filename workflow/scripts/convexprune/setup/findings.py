@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from convexprune.data.corpus import CLIP_SAMPLES, SAMPLING_RATE, SPLITS
-from convexprune.data.splits import draw_by_speaker, draw_splits
+from convexprune.data.splits import draw_by_group, draw_splits
 from convexprune.jobs.messages import indented, named
 
 TASKS = ("words", "speakers")
@@ -60,7 +60,7 @@ class Survey:
         """The split of each recording, as given or as the run will draw it."""
         if "split" in self.table:
             return self.table["split"]
-        drawn = draw_splits(self.table["word"], self.share, self.share, SEED)
+        drawn = draw_splits(self.table[["word"]], self.share, self.share, SEED)
         return pd.Series(drawn, index=self.table.index)
 
     def count(self, split: str) -> int:
@@ -95,9 +95,9 @@ def draw_unseen(found: Survey) -> None:
             f"{option}: {source} has splits already; leave the option out to use them, or give the "
             "recordings without splits"
         )
-    words, speakers = found.table["word"], found.table["speaker"]
+    words, speakers = found.table[["word"]], found.table["speaker"]
     try:
-        found.table["split"] = draw_by_speaker(words, speakers, found.share, found.share, SEED)
+        found.table["split"] = draw_by_group(words, speakers, found.share, found.share, SEED)
     except ValueError as error:
         raise ValueError(f"{option}: {source}: {error}") from error
     found.by_speaker = True

@@ -197,9 +197,9 @@ def list_jobs(config: Config) -> list[Job]:
         for name, model in models.items()
         if model["source"] in made
     ]
-    for name, _, _ in experiment.list_scored(config):
-        layers = models[name]["layers"]
-        jobs += [Job("embed", name, layers), Job("score_convexity", name, layers)]
+    embedded, scored = experiment.list_embedded(config), experiment.list_scored(config)
+    jobs += [Job("embed", name, models[name]["layers"]) for name, _, _ in embedded]
+    jobs += [Job("score_convexity", name, models[name]["layers"]) for name, _, _ in scored]
     jobs += [Job("finetune", run.model, run.layers) for run in experiment.list_runs(config, kept)]
     for name, model in models.items():
         for task in tasks:
@@ -222,7 +222,7 @@ def disk(config: Config) -> float:
         corpus *= 1.7  # the archives too
     vectors = sum(
         (models[name]["layers"] + 1) * 768 * layer_size(config, name) ** 0.5
-        for name, _, _ in experiment.list_scored(config)
+        for name, _, _ in experiment.list_embedded(config)
     )
     jobs = [job for job in list_jobs(config) if job.rule in ("finetune", "import_model", "pretrain_model")]
     exported = [Job("", name, model["layers"]) for name, model in models.items() for _ in config["tasks"]]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convexprune.data import downloaded
 from convexprune.setup import model_files
-from convexprune.setup.experiment import archive_source, is_url
+from convexprune.setup.experiment import archive_source, is_url, labels_of
 from convexprune.setup.schema import show_value, word_problem
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+ARCHIVED = ("word", "speaker")  # the labels that the names of files in the archives give
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
 
 
 def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Problems that a schema cannot express: of keys that refer to each other, and of missing files."""
     corpus, datasets, models, tasks = (config[key] for key in ("corpus", "datasets", "models", "tasks"))
-    yield from corpus_problems(corpus, datasets, config["pathvars"])
+    yield from corpus_problems(config)
     if config["pathvars"]["results"] == config["pathvars"]["resources"]:
         yield word_problem(
             ["pathvars", "results"], config["pathvars"]["results"], "must be another folder than resources"
@@ -64,19 +68,31 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield word_problem(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
+    by_task = [(["finetuning", "learning_rate"], config["finetuning"]["learning_rate"])]
+    by_task += [(["models", name, "keep"], model["keep"]) for name, model in models.items()]
+    for path, given in by_task:
+        for task in given:
+            if task not in (*datasets, "words", "speakers"):
+                yield word_problem(
+                    [*path, task], given[task], f"no such dataset; there are {', '.join(datasets)}"
+                )
     for task, sweep in config["sweep"].items():
         yield from sweep_problems(["sweep", task], sweep, task, tasks, models)
 
 
-def corpus_problems(
-    corpus: Mapping[str, Any], datasets: Mapping[str, Any], pathvars: Mapping[str, str]
-) -> Iterator[str]:
+def corpus_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    corpus, datasets, pathvars = config["corpus"], config["datasets"], config["pathvars"]
+    if "table" not in corpus:
+        for name, label in labels_of(config).items():
+            if label not in ARCHIVED:
+                told = f"the archives of Speech Commands have {' and '.join(ARCHIVED)} only"
+                yield word_problem(["datasets", name, "label"], label, told)
     if len(corpus) != 1:
         yield word_problem(
             ["corpus"], sorted(corpus), "must have exactly one of speech_commands, synthetic, table"
         )
     elif "table" in corpus:
-        yield from table_problems(Path(corpus["table"]["csv"]), datasets)
+        yield from table_problems(config, Path(corpus["table"]["csv"]))
     elif "speech_commands" in corpus:
         yield from archive_problems(["corpus", "speech_commands"], corpus["speech_commands"], pathvars)
     elif "speakers" in datasets:
@@ -205,10 +221,8 @@ def sweep_problems(
             yield word_problem([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
 
 
-def table_problems(csv: Path, datasets: Mapping[str, Any]) -> Iterator[str]:
+def table_problems(config: Mapping[str, Any], csv: Path) -> Iterator[str]:
     """Problems of the user's table that show without its audio."""
-    import numpy as np
-
     from convexprune.data import recordings
 
     def problem(text: str) -> str:
@@ -217,37 +231,55 @@ def table_problems(csv: Path, datasets: Mapping[str, Any]) -> Iterator[str]:
     if reason := why_unread(str(csv)):
         yield problem(reason)
         return
+    datasets, labels, split_by = config["datasets"], labels_of(config), config["corpus"]["table"]["split_by"]
+    others = {"phonemes": "word", "speakers": "speaker"}
+    required = ["path", *labels.values(), *(label for name, label in others.items() if name in datasets)]
     try:
-        listed = recordings.read_user_table(
-            csv, ["path", "word", *(["speaker"] if "speakers" in datasets else [])]
-        )
+        listed = recordings.read_user_table(csv, list(dict.fromkeys(required)))
     except (OSError, ValueError) as error:
         yield problem(" ".join(str(error).removeprefix(f"{csv} ").split()))
         return
     if bad := listed.tell_bad():
         yield problem(bad)
         return
-    table = listed.rows
     # If the splits are still to be drawn, the training split holds at most all rows.
-    splits = table["split"] if "split" in table else np.repeat("train", len(table))
-    if "words" in datasets:
-        known = set(table["word"][splits == "train"])
-        for split in ("train", "validation", "test") if "split" in table else ("train",):
-            place = f"split {split}" if "split" in table else "table"
-            found = set(table["word"][splits == split])
-            if len(found) < 2:
-                yield problem(
-                    f"its {place} has the words {show_value(sorted(found))}; required: two words or more"
-                )
-            elif found - known:
-                yield problem(
-                    f"its {place} has the words {show_value(sorted(found - known))}, which split train lacks"
-                )
+    given, table = "split" in listed.rows, listed.rows
+    table = table if given else table.assign(split="train")
+    if split_by and not given:
+        yield from group_problems(table, split_by)
+    for name, label in labels.items():
+        for told in class_problems(table[table[label] != ""], label, given):
+            yield problem(told if name == "words" else f"{told} (datasets.{name})")
     if "speakers" in datasets:
         least = datasets["speakers"]["min_files"]
-        enough = (table["speaker"][splits == "train"].value_counts() > least).sum()
+        enough = (table["speaker"][table["split"] == "train"].value_counts() > least).sum()
         if enough < 2:
             told = (
                 f"{enough} speakers of {csv} have more training recordings than that; required: two or more"
             )
             yield word_problem(["datasets", "speakers", "min_files"], least, told)
+
+
+def class_problems(table: pd.DataFrame, label: str, given: bool) -> Iterator[str]:
+    """Why the classes in the column `label` cannot be learned. Splits are `given`, or still to be drawn."""
+    known = set(table[label][table["split"] == "train"])
+    for split in ("train", "validation", "test") if given else ("train",):
+        place = f"split {split}" if given else "table"
+        found = set(table[label][table["split"] == split])
+        if len(found) < 2:
+            yield f"its {place} has the classes {show_value(sorted(found))} of {label}; required: two or more"
+        elif found - known:
+            missing = show_value(sorted(found - known))
+            yield f"its {place} has the classes {missing} of {label}, which split train lacks"
+
+
+def group_problems(table: pd.DataFrame, split_by: str) -> Iterator[str]:
+    """Why splits cannot be drawn so that they share no value of the column `split_by`."""
+    path = ["corpus", "table", "split_by"]
+    if split_by not in table:
+        yield word_problem(path, split_by, f"the table has no such column; it has {', '.join(table)}")
+    elif unknown := int((table[split_by] == "").sum()):
+        yield word_problem(path, split_by, f"{unknown} of {len(table)} rows have no {split_by}")
+    elif (groups := table[split_by].nunique()) < 3:
+        told = f"there are {groups} of them; train, validation and test need one each"
+        yield word_problem(path, split_by, told)

@@ -108,9 +108,15 @@ def explain(error: ValidationError) -> Iterator[str]:
             hint = f" Did you mean {close[0]}?" if close else ""
             yield word_problem([*path, key], value[key], f"no such key; allowed: {', '.join(allowed)}.{hint}")
     elif error.validator == "required":
+        # A dataset of any name needs a label, but those with names of their own do not.
+        known = (
+            validator().schema["properties"]["datasets"]["properties"] if path[:-1] == ["datasets"] else {}
+        )
+        close = difflib.get_close_matches(str(path[-1]), known, 1) if path else []
+        hint = f". Did you mean {close[0]}?" if close else ""
         for key in wanted:
             if key not in value:
-                yield f"{'.'.join(map(str, [*path, key]))}: missing; required here: {', '.join(wanted)}"
+                yield f"{'.'.join(map(str, [*path, key]))}: missing; required here: {', '.join(wanted)}{hint}"
     elif error.validator == "pattern":  # each pattern in the schema has a description
         yield word_problem(path, value, f"allowed: {error.schema['description']}")
     else:

@@ -144,7 +144,7 @@ def read_names(paths: Sequence[Path], pattern: str, problems: list[str]) -> tupl
 def draw_missing(found: Survey, missing: Sequence[str]) -> None:
     """Draw the `missing` splits from the training recordings."""
     found.drawn = missing
-    words = found.table["word"][found.table["split"] == "train"]
+    words = found.table.loc[found.table["split"] == "train", ["word"]]
     shares = {f"{split}_share": found.share if split in missing else 0.0 for split in ("validation", "test")}
     found.table.loc[words.index, "split"] = draw_splits(words, seed=SEED, **shares)
 
@@ -174,7 +174,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[str]]:
 
 def survey_csv(path: Path) -> Survey:
     """The usable recordings that a CSV lists. Bad rows are named; the CSV is not changed."""
-    listed = read_user_table(path)
+    listed = read_user_table(path, ("path", "word"))
     table, bad, odd = read_recordings(listed.rows, path.parent)
     for row, reason in bad.items():
         listed.problems[row].append(reason)

@@ -45,7 +45,7 @@ def draw(*, classes: pd.DataFrame, plan: pd.DataFrame, models: Sequence[str]) ->
     With more than LABELLED classes, the rows have no labels.
     """
     data = tabulate(classes, plan, models)
-    datasets = [name for name in style.DATASETS if name in set(data["dataset"])]
+    datasets = style.in_order(classes["dataset"])
     counts = [data["row"][data["dataset"] == name].max() + 1 for name in datasets]
     heights = [max(6, n) * ROW if n <= LABELLED else UNLABELLED for n in counts]
     limits = 10 * math.floor(data["score"].min() / 10), 10 * math.ceil(data["score"].max() / 10)

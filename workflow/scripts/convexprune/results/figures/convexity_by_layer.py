@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
+from itertools import cycle, zip_longest
 from typing import Any
 
 import pandas as pd
@@ -14,12 +14,10 @@ from matplotlib.patches import Patch
 
 from convexprune.results.figures import style
 
-STATES = {  # state -> name in the legend, line style, line width
-    "pretrained": ("pretrained", "-", 1.3),
-    "words": ("fine-tuned to words", (0, (4, 1.5)), 1.1),
-    "speakers": ("fine-tuned to speakers", (0, (1, 1)), 1.1),
-    "untrained": ("untrained control", (0, (5, 1, 1, 1)), 0.7),
-}
+Look = tuple[str, Any, float]  # of a state: its name in the legend, line style, line width
+DASHES = ((4, 1.5), (1, 1), (4, 1, 1, 1), (8, 2), (2, 2), (6, 1, 1, 1, 1, 1))  # of fine-tuned states, in turn
+UNTRAINED: Look = ("untrained control", (0, (5, 1, 1, 1)), 0.7)
+CROWDED = 4  # with so many datasets, a fine-tuned model is drawn on the dataset of its task only
 CHOSEN = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markeredgecolor": "black"}
 PANELS = 4  # at most so many panels side by side
 BASE = 12  # layers of a base model
@@ -32,8 +30,12 @@ def tabulate(
 
     `convexity` and `plan` are the tables of results/README.md, `average` the mean that is drawn (`pair` or
     `class`). `kept` marks the layers that the plan keeps, on the pretrained curve of the task's own dataset.
+    With CROWDED datasets, those of a fine-tuned model are left out that are not its task's.
     """
     curves = style.in_percent(convexity[convexity["model"].isin(models)], average)
+    if curves["dataset"].nunique() >= CROWDED:
+        others = curves["state"].isin(plan["task"]) & (curves["state"] != curves["dataset"])
+        curves = curves[~others]
     chosen = plan.rename(columns={"task": "dataset"})[["model", "dataset", "layers"]]
     chosen = chosen.assign(state="pretrained", kept=True)
     curves = curves.merge(chosen, how="left")
@@ -50,6 +52,8 @@ def draw(
 ) -> tuple[Figure, pd.DataFrame]:
     """Convexity of each dataset by layer, a panel per model: rows of base models, then of deeper ones."""
     data = tabulate(convexity, plan, models, average)
+    colours, looks = style.colour_datasets(data["dataset"]), look_up(style.in_order(plan["task"]))
+    looks = {state: look for state, look in looks.items() if state in set(data["state"])}
     depth = data.groupby("model")["layers"].max()
     by_size = [[model for model in models if (depth[model] > BASE) == large] for large in (False, True)]
     rows = [names[i : i + PANELS] for names in by_size for i in range(0, len(names), PANELS)]
@@ -62,22 +66,33 @@ def draw(
                 if model is None:
                     ax.set_axis_off()
                     continue
-                _draw_panel(ax, data[data["model"] == model])
+                _draw_panel(ax, data[data["model"] == model], colours, looks)
                 ax.set_title(style.wrap(model, figure.get_figwidth() / columns - 0.2), loc="left")
         for ax in grid[:, 0]:
             ax.set_ylabel("convexity (%)")
         # The legend would cover the label of a shared x axis, so its title takes that label's place.
-        handles = _in_columns(_datasets(data), _states(data), _marks())
+        handles = _in_columns(_datasets(colours), _states(looks), _marks())
         figure.legend(handles=handles, title=style.LAYERS, loc="outside lower center", ncols=3)
     return figure, data
 
 
-def _draw_panel(ax: Axes, convexity: pd.DataFrame) -> None:
+def look_up(tasks: Sequence[str]) -> dict[str, Look]:
+    """The look of each state."""
+    tuned: dict[str, Look] = {
+        task: (f"fine-tuned to {task}", (0, dashes), 1.1)
+        for task, dashes in zip(tasks, cycle(DASHES), strict=False)
+    }
+    return {"pretrained": ("pretrained", "-", 1.3), **tuned, "untrained": UNTRAINED}
+
+
+def _draw_panel(
+    ax: Axes, convexity: pd.DataFrame, colours: Mapping[str, str], looks: Mapping[str, Look]
+) -> None:
     """Draw one model's panel."""
     full_layers = convexity["layers"].max()
-    for dataset, colour in style.DATASETS.items():
+    for dataset, colour in colours.items():
         of_dataset = convexity[convexity["dataset"] == dataset]
-        for state, (_, dashes, width) in STATES.items():
+        for state, (_, dashes, width) in looks.items():
             curve = of_dataset[of_dataset["state"] == state].sort_values("layers")
             x, y, error = curve["layers"], curve["score"], curve["stderr"]
             shade = style.mixed(colour, "grey") if state == "untrained" else colour
@@ -93,21 +108,14 @@ def _draw_panel(ax: Axes, convexity: pd.DataFrame) -> None:
     ax.set_xticks(range(0, full_layers + 1, -(-full_layers // 6)))
 
 
-def _datasets(convexity: pd.DataFrame) -> list[Line2D]:
-    present = set(convexity["dataset"])
-    return [
-        Line2D([], [], color=style.DATASETS[name], lw=2, label=name)
-        for name in style.DATASETS
-        if name in present
-    ]
+def _datasets(colours: Mapping[str, str]) -> list[Line2D]:
+    return [Line2D([], [], color=colour, lw=2, label=name) for name, colour in colours.items()]
 
 
-def _states(convexity: pd.DataFrame) -> list[Line2D]:
-    present = set(convexity["state"])
+def _states(looks: Mapping[str, Look]) -> list[Line2D]:
     return [
         Line2D([], [], color="black", linestyle=dashes, linewidth=width, label=name)
-        for state, (name, dashes, width) in STATES.items()
-        if state in present
+        for name, dashes, width in looks.values()
     ]
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -29,7 +29,8 @@ WIDTH, PAGE = 3.6, 7.2  # inches: a column of a two-column page, and both
 NARROW = 0.62  # inches: the least width of a panel, even if the page is too narrow for all panels
 # Colours that stay distinct in every common colour blindness.
 BLUE, ORANGE, GREEN, RED, PINK, *_, GREY, _, SKY = seaborn.color_palette("colorblind").as_hex()
-DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}
+DATASETS = {"words": BLUE, "speakers": RED, "phonemes": GREEN}  # those of the paper
+OTHERS = (ORANGE, PINK, SKY, GREY, BLUE, RED, GREEN)  # of other datasets, in turn
 MODELS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 MARKERS = "osD^vPXp"  # one more than MODELS, so that pairs of both repeat late
 LAYERS = "transformer layers kept (the paper's layer number + 1)"
@@ -104,6 +105,18 @@ def name_runs(runs: pd.DataFrame, plan: pd.DataFrame) -> pd.Series:
     return kinds.mask(runs["layers"] == planned, "pruned").mask(runs["layers"] == runs["full_layers"], "full")
 
 
+def in_order(datasets: Iterable[str]) -> list[str]:
+    """The names of `datasets`, each once: those of the paper first, then the others as they come."""
+    names = list(dict.fromkeys(datasets))
+    return [*(name for name in DATASETS if name in names), *(name for name in names if name not in DATASETS)]
+
+
+def colour_datasets(datasets: Iterable[str]) -> dict[str, str]:
+    """A colour for each of `datasets`, `in_order`. Those of the paper have the same one in every run."""
+    others = cycle(OTHERS)
+    return {name: DATASETS.get(name) or next(others) for name in in_order(datasets)}
+
+
 def mixed(*colours: str) -> tuple[float, ...]:
     """Equal parts of `colours`."""
     return tuple(np.mean([to_rgb(colour) for colour in colours], axis=0))
@@ -123,21 +136,18 @@ def model_handles(looks: Mapping[str, Mapping[str, str]]) -> list[Line2D]:
     return [Line2D([], [], label=lettering.plain(model), **look, **POINT) for model, look in looks.items()]
 
 
-def add_legend(
-    figure: Figure, handles: Sequence[Line2D], title: str | None = None, place: str = "center"
-) -> None:
+def add_legend(figure: Figure | SubFigure, handles: Sequence[Line2D], title: str | None = None) -> None:
     """Add a legend below the panels, in as many columns (at most four) as its names leave room for.
 
-    In the `center` it has the whole width, on the `left` or `right` half of it. Names that do not fit are
-    cut. More than three rows make the figure taller, not its panels smaller.
+    Names that do not fit are cut. More than three rows make the whole figure taller, not its panels smaller.
     """
-    width = figure.get_figwidth() / (1 if place == "center" else 2)
+    width, whole = figure.bbox.width / figure.dpi, figure.get_figure(root=True)
     names = [lettering.cut(handle.get_label(), int((width - 0.5) / LETTER)) for handle in handles]
     columns = int(width / (0.5 + LETTER * max(map(lettering.count_columns, names))))
     columns = min(max(1, columns), 4, len(handles))
     rows = -(-len(handles) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.15 * max(0, rows - 3))
-    figure.legend(handles, names, title=title, loc=f"outside lower {place}", ncols=columns)
+    whole.set_figheight(whole.get_figheight() + 0.15 * max(0, rows - 3))
+    figure.legend(handles, names, title=title, loc="outside lower center", ncols=columns)
 
 
 def fit_columns(n: int, inches: float) -> float:

@@ -80,7 +80,7 @@ def draw(
     The Pareto front is dashed. Numbers are the layers kept by the models on it.
     """
     data = tabulate(finetuning, costs, timing, plan)
-    tasks = [task for task in style.DATASETS if task in set(data["task"])]
+    tasks = style.in_order(task for task in plan["task"] if task in set(data["task"]))
     looks = style.find_looks(models, data)
     with style.drawing(models):
         figure = Figure((style.PAGE, 2.1 * len(tasks) + 0.7), layout="constrained")

@@ -50,7 +50,7 @@ def draw(*, logs: pd.DataFrame, plan: pd.DataFrame, models: Sequence[str]) -> tu
     A line is a run; its colour is the share of the layers that it keeps.
     """
     data = tabulate(logs, plan)
-    tasks = [task for task in style.DATASETS if task in set(data["task"])]
+    tasks = style.in_order(task for task in plan["task"] if task in set(data["task"]))
     rows = [(task, quantity) for task in tasks for quantity in QUANTITIES]
     width = style.fit_columns(len(models), 1.4)
     panel = (width - 1) / len(models)

@@ -1,4 +1,4 @@
-"""Build the words dataset from the corpus."""
+"""Build a dataset of all recordings that have a label, such as words."""
 
 from convexprune.data import corpus, datasets
 from convexprune.jobs import csv_files, logs
@@ -6,7 +6,8 @@ from convexprune.jobs import csv_files, logs
 
 def main(smk) -> None:
     logs.start_log(smk.log[0])
-    dataset = datasets.build_words(corpus.read_table(smk.input.table))
+    table = corpus.read_table(smk.input.table)
+    dataset = datasets.build_labelled(smk.wildcards.dataset, table, smk.params.label)
     csv_files.write(smk.output.dataset, dataset)
 
 
