@@ -77,8 +77,8 @@ else:
     rule ingest_archives:
         input:
             code=library("ingest_archives"),
-            train=get_archive("speech_commands_v0.02"),
-            test=get_archive("speech_commands_test_set_v0.02"),
+            train=get_archive(experiment.MAIN_ARCHIVE),
+            test=get_test_archive(),
         output:
             samples="<results>/corpus/corpus.h5",
             table="<results>/corpus/corpus.csv",

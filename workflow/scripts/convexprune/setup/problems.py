@@ -9,7 +9,7 @@ from typing import Any
 
 from convexprune.data import downloaded
 from convexprune.setup import model_files
-from convexprune.setup.experiment import archive_source, is_url
+from convexprune.setup.experiment import TEST_ARCHIVE, archive_source, is_url, list_archives
 from convexprune.setup.schema import show_value, word_problem
 
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
@@ -102,12 +102,16 @@ def archive_problems(
 ) -> Iterator[str]:
     """Problems of the archives that show without reading them: of local files and of earlier downloads."""
     folder = Path(pathvars["resources"], "speech_commands")
-    for name, archive in archives.items():
-        if name == "mirror":
+    names = list_archives(archives)
+    if TEST_ARCHIVE in archives and TEST_ARCHIVE not in names:
+        yield f"{'.'.join([*path, TEST_ARCHIVE])}: not read with test: standard; leave it out"
+    for name in names:
+        if name not in archives:
+            yield f"{'.'.join([*path, name])}: missing; required, except with test: standard"
             continue
-        source = archive_source(archives, name)
+        archive, source = archives[name], archive_source(archives, name)
         if not source:
-            yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror for both archives"
+            yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror"
         elif is_url(source):
             yield from download_problems([*path, name], folder / f"{name}.tar.gz", source, archive["sha256"])
         elif reason := why_unread(source):
