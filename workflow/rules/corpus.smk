@@ -150,6 +150,7 @@ rule summarise_datasets:
         "../../envs/corpus.yaml"
     params:
         # The paper's counts apply only to the real recordings.
-        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())},
+        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())}
+        | experiment.test_settings(config),
     script:
         "../scripts/summarise_datasets.py"

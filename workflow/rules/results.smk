@@ -84,7 +84,7 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS), "seed": SEEDS[0]},
+        settings={"models": list(MODELS), "seed": SEEDS[0]} | experiment.test_settings(config),
         own_data="table" in config["corpus"],
     script:
         "../scripts/make_table1.py"

@@ -291,7 +291,19 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
 def test_notes_on_the_papers_way_to_count_are_not_for_ones_own_data(paper):
     for write in (table1.markdown, table1.latex):
         assert "counts layers from 0" in " ".join(write(paper).split())
-        assert "counts layers from 0" not in " ".join(write(paper, own_data=True).split())
+        assert "counts layers from 0" not in " ".join(write(paper, "own").split())
+
+
+def test_a_table_made_on_the_standard_test_split_says_so(paper):
+    """If it has words: the speakers' test split is another."""
+    only_speakers = paper.copy()
+    only_speakers[["word_full", "word_pruned"]] = None
+    for write in (table1.markdown, table1.latex):
+        note = "Words are tested on the standard test split: do not compare with the paper's accuracies."
+        texts = [" ".join(write(*given).split()) for given in ((paper, "standard"), (paper,), (paper, "own"))]
+        assert [note in text for text in texts] == [True, False, False]
+        assert "counts layers from 0" in texts[0]
+        assert "standard test split" not in write(only_speakers, "standard")
 
 
 def test_times_of_a_disturbed_machine_are_marked(paper):
