@@ -47,6 +47,18 @@ def test_dry_run_plans_the_whole_paper(planned):
     assert planned["total"] == sum(planned.values()) - planned["total"]
 
 
+def test_the_standard_test_downloads_and_reads_one_archive(workflow, paper, planned):
+    """The config does not name the other one. All other jobs are the same."""
+    archives = paper["corpus"]["speech_commands"]
+    archives["test"] = "standard"
+    del archives["speech_commands_test_set_v0.02"]
+    result = workflow.run("--dry-run", "--configfile", workflow.write_config("standard.yaml", paper))
+    printed = result.stdout + result.stderr
+    assert "speech_commands_v0.02.tar.gz" in printed and "test_set" not in printed
+    fewer = {"download_archive": 1, "total": planned["total"] - 1}
+    assert job_counts(printed) == planned | fewer
+
+
 def test_the_estimate_counts_the_submitted_jobs_that_a_dry_run_plans(planned, root):
     counts = Counter(job.rule for job in needs.list_jobs(configuration.read_config(root / "config.yaml")))
     submitted = needs.MEMORY.keys() - {"align_shard"}  # MAUS is asked from the host
@@ -297,7 +309,7 @@ WRONG = [
     (
         [*ARCHIVE, "url"],
         None,
-        "speech_commands_v0.02: required: its url or path, or a mirror for both archives",
+        "speech_commands_v0.02: required: its url or path, or a mirror",
     ),
     ([*ARCHIVE, "path"], "no.tar.gz", 'speech_commands_v0.02.path: "no.tar.gz"; no such file (seen from '),
     ([*ARCHIVE, "sha256"], "abc", 'sha256: "abc"; allowed: Expected SHA-256, of 64 hexadecimal digits'),
@@ -305,8 +317,15 @@ WRONG = [
     (
         [*ARCHIVE[:2], "mirror"],
         "ftp://x",
-        'corpus.speech_commands.mirror: "ftp://x"; allowed: Where both archives',
+        'corpus.speech_commands.mirror: "ftp://x"; allowed: Where the archives',
     ),
+    ([*ARCHIVE[:2], "test"], "own", 'speech_commands.test: "own"; allowed: paper, standard'),
+    (
+        [*ARCHIVE[:2], "speech_commands_test_set_v0.02"],
+        GONE,
+        "speech_commands_test_set_v0.02: missing; required, except with test: standard",
+    ),
+    (ARCHIVE, GONE, "speech_commands_v0.02: missing; required here: speech_commands_v0.02"),
     (["maus", "url"], "x", 'maus.url: "x"; allowed: Folder of the service'),
     (["maus", "language"], "English", 'maus.language: "English"; allowed: Language and variety'),
     (

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,24 @@ def test_killed_and_run_again_nothing_comes_twice(workflow, config, archives):
     workflow.write_config("real.yaml", config)
     refused = workflow.run(*run, "--dry-run")
     assert f"{local.name}.gone" in refused.stdout + refused.stderr and "no such file" in refused.stderr
+
+
+def test_the_standard_test_is_in_one_archive(workflow, config, archives, tmp_path):
+    shutil.copy(archives / f"{TRAIN}.tar.gz", tmp_path)
+    config["corpus"] = {"speech_commands": {"test": "standard", "mirror": str(tmp_path), TRAIN: {}}}
+    config["pathvars"] = {"results": f"{RESULTS}/standard", "resources": RESOURCES}
+    name = workflow.write_config("standard.yaml", config)
+    target = f"{RESULTS}/standard/datasets/summary.md"
+    result = workflow.run(target, "--cores", "1", "--configfile", name)
+    assert result.returncode == 0, result.stderr[-5000:]
+    folder = (workflow.directory / target).parent
+    words = pd.read_csv(folder / "words.csv")
+    tested = {path.replace("b_", "c_") for path in VALIDATION}
+    assert set(words[words["split"] == "test"]["item"]) == tested
+    assert words["split"].value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
+    summary = pd.read_csv(folder / "summary.csv").dropna(subset="paper")
+    assert set(summary["split"]) == {"train", "validation", "all"}
+    assert "not the paper's, so it is not compared" in (folder / "summary.md").read_text(encoding="utf-8")
 
 
 def test_a_corpus_without_a_source_is_refused(workflow, config):

@@ -148,6 +148,12 @@ def moved_archive(folder, config):
     key("corpus/speech_commands/speech_commands_v0.02/path", "archives/other.tar.gz")(folder, config)
 
 
+def standard_test(folder, config):
+    """Without the test archive, which is then neither named nor read."""
+    key("corpus/speech_commands/test", "standard")(folder, config)
+    del config["corpus"]["speech_commands"]["speech_commands_test_set_v0.02"]
+
+
 def new_url(folder, config):
     """Another URL, with the sum of the archive that is there."""
     archive = config["corpus"]["speech_commands"]["speech_commands_test_set_v0.02"]
@@ -287,6 +293,11 @@ PLANNED = {
     ),
     "`path` of an archive or a folder as `mirror`": (moved_archive, NEW_CORPUS),
     "the archive that `path` names": (older(ARCHIVE), NEW_CORPUS),
+    "`speech_commands.test`": (standard_test, NEW_CORPUS),
+    "`speech_commands.test: paper`, the default, written down": (
+        key("corpus/speech_commands/test", "paper"),
+        "",
+    ),
     "`url` or `mirror` (a URL), `size`, `sha256` of an archive": (new_url, ""),
     "`gpus`, `embeddings.batch_size`, `finetuning.micro_batch_size`, `finetuning.gradient_checkpointing`, "
     "`maus.max_requests`, `maus.timeout`, `maus.contact`": (

@@ -77,8 +77,8 @@ else:
     rule ingest_archives:
         input:
             code=library("ingest_archives"),
-            train=get_archive("speech_commands_v0.02"),
-            test=get_archive("speech_commands_test_set_v0.02"),
+            train=get_archive(experiment.MAIN_ARCHIVE),
+            test=get_test_archive(),
         output:
             samples="<results>/corpus/corpus.h5",
             table="<results>/corpus/corpus.csv",
@@ -155,6 +155,7 @@ rule summarise_datasets:
         "../../envs/corpus.yaml"
     params:
         # The paper's counts apply only to the real recordings.
-        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())},
+        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())}
+        | experiment.test_settings(config),
     script:
         "../scripts/summarise_datasets.py"

@@ -35,7 +35,8 @@ rule export_model:
             "runs": config["timing"]["runs"],
             "threads": config["threads"],
             "warmup": config["timing"]["warmup"],
-        },
+        }
+        | experiment.test_settings(config),
     script:
         "../scripts/export_model.py"
 

@@ -7,18 +7,17 @@ def get_archives():
     return {
         name: {
             "source": experiment.archive_source(archives, name),
-            "size": archive["size"],
-            "sha256": archive["sha256"],
+            "size": archives[name]["size"],
+            "sha256": archives[name]["sha256"],
         }
-        for name, archive in archives.items()
-        if name != "mirror"
+        for name in (experiment.list_archives(archives) if archives else [])
     }
 
 
 def get_sums():
     """The SHA-256 that the config requires of the archives, as arguments of ingest_archives."""
     archives = get_archives()
-    names = {"train_sum": "speech_commands_v0.02", "test_sum": "speech_commands_test_set_v0.02"}
+    names = {"train_sum": experiment.MAIN_ARCHIVE, "test_sum": experiment.TEST_ARCHIVE}
     return {key: archives[name]["sha256"] for key, name in names.items() if name in archives}
 
 
@@ -39,6 +38,11 @@ def get_archive(name):
     if not experiment.is_url(source):
         return source
     return ancient(f"<resources>/speech_commands/{name}.tar.gz")
+
+
+def get_test_archive():
+    """The archive with the test split; none if that is in the main one."""
+    return [] if experiment.test_settings(config) else get_archive(experiment.TEST_ARCHIVE)
 
 
 def get_local_archives():

@@ -84,8 +84,12 @@ rule make_table1:
     conda:
         "../../envs/results.yaml"
     params:
-        settings={"models": list(MODELS), "seed": SEEDS[0], "tasks": TASKS},
-        own_data="table" in config["corpus"],
+        settings={
+            "data": "own" if "table" in CORPUS else experiment.test_settings(config).get("test", "paper"),
+            "models": list(MODELS),
+            "seed": SEEDS[0],
+            "tasks": TASKS,
+        },
     script:
         "../scripts/make_table1.py"
 

@@ -8,16 +8,16 @@ def get_intermediates(wildcards):
     notice that an intermediate file is missing, and would call them up to date. Stored features and downloads are no
     targets, so that users may delete them: the jobs that read them have their sources as inputs too.
     """
-    archives = (
-        ["speech_commands_v0.02", "speech_commands_test_set_v0.02"] if "synthetic" in config["corpus"] else []
-    )
+    archives = [experiment.MAIN_ARCHIVE, experiment.TEST_ARCHIVE] if "synthetic" in config["corpus"] else []
     return [
         *map(get_archive, archives),
         "<results>/corpus/corpus.h5",
         *get_shards("phones"),
         *get_summarised().values(),
         *expand("<results>/models/{model}/provenance.json", model=MODELS),
-        *expand("<results>/embeddings/{embedded}.h5", embedded=map("/".join, experiment.list_embedded(config))),
+        *expand(
+            "<results>/embeddings/{embedded}.h5", embedded=map("/".join, experiment.list_embedded(config))
+        ),
         *get_scores(wildcards),
         *get_run_files("metrics.json"),
         *get_timings(wildcards),

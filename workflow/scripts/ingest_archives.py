@@ -1,4 +1,4 @@
-"""Read the two archives of Speech Commands into a corpus."""
+"""Read the archives of Speech Commands into a corpus."""
 
 from convexprune.data import ingestion
 from convexprune.jobs import logs
@@ -8,7 +8,7 @@ def main(smk) -> None:
     logs.start_log(smk.log[0])
     ingestion.ingest_archives(
         smk.input.train,
-        smk.input.test,
+        smk.input.test or None,
         smk.output.samples,
         smk.output.table,
         smk.output.fingerprint,

@@ -11,8 +11,8 @@ def main(smk):
     table = table1.table1(**sources, asked=asked)
     csv_files.write(smk.output.csv, table)
     for path, text in (
-        (smk.output.markdown, table1_text.markdown(table, asked, smk.params.own_data)),
-        (smk.output.latex, table1_text.latex(table, asked, smk.params.own_data)),
+        (smk.output.markdown, table1_text.markdown(table, asked)),
+        (smk.output.latex, table1_text.latex(table, asked)),
     ):
         with files.atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

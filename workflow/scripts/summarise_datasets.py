@@ -12,12 +12,13 @@ def main(smk) -> None:
     tables = {"corpus": datasets.make_items(recordings, "word")}
     for name, path in zip(smk.params.settings["datasets"], smk.input.datasets, strict=True):
         tables[name] = corpus.read_dataset(path)
-    counted = counts.summarise(tables, compare=smk.params.settings["compare"])
+    test = smk.params.settings.get("test", "paper")
+    counted = counts.summarise(tables, compare=smk.params.settings["compare"], test=test)
     table = pd.concat([counted, counts.count_remarks(recordings)], ignore_index=True)
     csv_files.write(smk.output.csv, table)
     told = counts.describe_recordings(tables, recordings.set_index("path")["digest"])
     with files.atomic(smk.output.markdown) as temporary:
-        temporary.write_text(counts.markdown(table, told), encoding="utf-8")
+        temporary.write_text(counts.markdown(table, told, test), encoding="utf-8")
 
 
 if "snakemake" in globals():

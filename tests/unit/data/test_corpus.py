@@ -134,6 +134,48 @@ def test_archives_give_the_splits_of_speech_commands(tmp_path, test_archive, lis
     assert_same(stored(output), EXPECTED)
 
 
+def ingest_standard(folder, files):
+    """With the standard test split. The workflow then gives the rule no test archive, as an empty list."""
+    return ingest(folder, write_tar(folder / "train.tar.gz", files), [])
+
+
+@pytest.mark.parametrize("lists_first", [True, False])
+def test_the_standard_test_split_is_what_the_list_names(tmp_path, lists_first):
+    """Under its own names and words: only the test archive has `_silence_` and `_unknown_`."""
+    named = lists(VALIDATION, TESTING)
+    output = ingest_standard(tmp_path, named | train_files() if lists_first else train_files() | named)
+    assert_same(stored(output), {path: row for path, row in EXPECTED.items() if path in AUDIO})
+
+
+def test_a_file_in_both_lists_is_for_the_standard_test(tmp_path):
+    """Results on it are compared with others', so that none of its files may be missing."""
+    both = "yes/aaaaaaaa_nohash_1.wav"
+    output = ingest_standard(tmp_path, train_files() | lists([*VALIDATION, both], [*TESTING, both]))
+    splits = {path: row[2] for path, row in stored(output).items()}
+    assert splits == {path: EXPECTED[path][2] for path in AUDIO} | {both: "test"}
+    told = "1 files are in both lists; they are used for test"
+    assert told in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_a_standard_test_without_files_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"train.tar.gz: testing_list.txt names no files"):
+        ingest_standard(tmp_path, train_files() | lists(VALIDATION, []))
+    assert not (tmp_path / "corpus.h5").exists()
+
+
+def test_an_archive_as_large_as_the_original_gives_the_counts_of_35_words(tmp_path):
+    """84,843, 9,981 and 11,005: the counts that are published with accuracies on V2-35."""
+    counts = {"validation": 9_981, "test": 11_005, "train": 84_843}
+    clip = wav(noise(1, 1))
+    numbers = range(sum(counts.values()))
+    names = [f"word{number % 35}/{number:08x}_nohash_0.wav" for number in numbers]
+    files = dict.fromkeys(names, clip) | {"_background_noise_/pink_noise.wav": clip}
+    files |= lists(names[:9_981], names[9_981 : 9_981 + 11_005])
+    words = datasets.build_words(corpus.read_table(ingest_standard(tmp_path, files).table))
+    assert words["split"].value_counts().to_dict() == counts
+    assert words.groupby("split")["label"].nunique().to_dict() == dict.fromkeys(counts, 35)
+
+
 def test_a_word_in_two_spellings_of_unicode_is_one_and_told(tmp_path, test_archive):
     words = [unicodedata.normalize(form, "né") for form in ("NFC", "NFD")]
     spelt = {f"./{word}/dddddddd_nohash_{n}.wav": wav(noise(20 + n)) for n, word in enumerate(words)}

@@ -106,7 +106,8 @@ def test_the_card_of_speakers_claims_no_test_split_and_tells_a_disturbed_time(ex
     metrics["onnx"] |= {"disturbed": True, "machine": "box (Some CPU, 4 CPUs)"}
     model = AutoModelForAudioClassification.from_pretrained(exported)
     base = {"id": "some/base", "revision": None, "licence": None}
-    data = {"corpus": "Speech Commands", "datasets": None, "language": "en", "items": {"test": 2}}
+    data = {"corpus": "Speech Commands", "tested": "tested on a split of words", "datasets": None}
+    data |= {"language": "en", "items": {"test": 2}}
     timed = {"full": {"median": 0.02}, "pruned": {"median": 0.0125}, "device": "Some GPU", "disturbed": False}
     extractor = make_feature_extractor("hubert")
     card = ModelCard(cards.describe_finetuned(model, extractor, metrics, base, data, timed))
@@ -124,6 +125,25 @@ METRICS |= dict.fromkeys(("accuracy", "sigma", "validation_accuracy", "n_test", 
 METRICS |= dict.fromkeys(("full_parameters", "steps", "learning_rate", "seed"), 1)
 
 
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("paper", "Speech Commands v0.02, tested on its separate test archive"),
+        ("standard", "Speech Commands v0.02, tested on its standard test split, the files of testing_list"),
+    ],
+)
+def test_the_card_says_which_test_split_words_have(tmp_path, test, said):
+    """Accuracies on the two cannot be compared."""
+    text = "item,start,end,label,speaker,split\nyes/a.wav,0,1,yes,a,test\n"
+    (tmp_path / "words.csv").write_text(text, encoding="utf-8")
+    data = exporting.read_data(tmp_path / "words.csv", "speech_commands", test)
+    model, extractor = make_encoder("hubert", head=True), make_feature_extractor("hubert")
+    base = {"id": "some/base", "revision": None, "licence": None}
+    card = ModelCard(cards.describe_finetuned(model, extractor, METRICS, base, data, None))
+    assert f"| Data | {said}" in card.text
+    assert card.data.eval_results[0].dataset_name.startswith(said)
+
+
 @pytest.mark.parametrize("family", ["hubert", "whisper", "wav2vec2-bert"])
 def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypatch, capsys, family):
     model, extractor = make_encoder(family, head=True), make_feature_extractor(family)
@@ -131,7 +151,7 @@ def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypa
     encoders.save_folder(tmp_path / "this/folder", model, extractor)
     exporting.write_onnx(tmp_path / "this/folder/model.onnx", model, extractor)
     base = {"id": "some/base", "revision": None, "licence": None}
-    data = {"corpus": "mine", "datasets": None, "language": None, "items": {"test": 2}}
+    data = {"corpus": "mine", "tested": None, "datasets": None, "language": None, "items": {"test": 2}}
     card = cards.describe_finetuned(model, extractor, METRICS, base, data, None)
     assert "Full → pruned" not in card
     audio = np.random.default_rng(0).normal(0, 0.1, 12_000).astype(np.float32)
@@ -186,7 +206,7 @@ def test_a_card_is_valid_whatever_the_names_in_it(name):
     model = make_encoder("hubert", head=True)
     model.config.id2label = {0: name, 1: "|", 2: "on"}
     metrics = METRICS | {"model": name, "onnx": METRICS["onnx"] | {"machine": name}}
-    data = {"corpus": name, "datasets": None, "language": None, "items": {"test": 2}}
+    data = {"corpus": name, "tested": None, "datasets": None, "language": None, "items": {"test": 2}}
     for text in (
         cards.describe_pruned(model, base, 1, LAYERS),
         cards.describe_finetuned(model, make_feature_extractor("hubert"), metrics, base, data, None),

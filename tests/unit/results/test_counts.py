@@ -72,6 +72,28 @@ def test_the_papers_counts_come_first_with_what_differs():
     assert len(rows) == 2 + 4
 
 
+def test_the_standard_test_split_is_not_compared_with_the_papers():
+    tables = {
+        "words": repeat({"train": 84_843, "validation": 9_981, "test": 11_005}, 35),
+        "speakers": repeat({"train": 35_213, "validation": 3_913, "test": 4_348}, 388),
+        "corpus": repeat({"train": 84_843, "validation": 9_981, "test": 11_005}, 35),
+    }
+    table = counts.summarise(tables, compare=True, test="standard")
+    compared = table[table["paper"].notna()].set_index(["dataset", "split", "quantity"])["difference"]
+    assert compared.to_dict() == {
+        ("words", "train", "files"): 0,
+        ("words", "validation", "files"): 0,
+        ("words", "all", "classes"): 0,
+        ("speakers", "train", "files"): -3_913,
+        ("speakers", "test", "files"): 0,
+        ("speakers", "all", "files"): 0,
+        ("speakers", "all", "classes"): 0,
+    }
+    told = "The test split is the standard one, not the paper's, so it is not compared."
+    assert told in counts.markdown(table, [], "standard").splitlines()
+    assert told not in counts.markdown(counts.summarise(tables, compare=True), [])
+
+
 def test_where_nothing_differs_nothing_is_listed():
     table = counts.summarise({"words": ITEMS}, compare=True)
     table["difference"] = table["difference"].where(table["difference"].isna(), 0)

@@ -100,8 +100,8 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
     }
 
 
-def ask(models=()):
-    return table1.Asked(models, TASKS, seed=0)
+def ask(models=(), data="paper"):
+    return table1.Asked(models, TASKS, seed=0, data=data)
 
 
 @pytest.fixture
@@ -297,7 +297,19 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
 def test_notes_on_the_papers_way_to_count_are_not_for_ones_own_data(paper):
     for write in (table1_text.markdown, table1_text.latex):
         assert "counts layers from 0" in " ".join(write(paper, ask()).split())
-        assert "counts layers from 0" not in " ".join(write(paper, ask(), own_data=True).split())
+        assert "counts layers from 0" not in " ".join(write(paper, ask(data="own")).split())
+
+
+def test_a_table_made_on_the_standard_test_split_says_so(paper):
+    """If it has words: the speakers' test split is another."""
+    only_speakers = paper.copy()
+    only_speakers[["word_full", "word_pruned"]] = None
+    for write in (table1_text.markdown, table1_text.latex):
+        note = "Words are tested on the standard test split: do not compare with the paper's accuracies."
+        texts = [" ".join(write(paper, ask(data=data)).split()) for data in ("standard", "paper", "own")]
+        assert [note in text for text in texts] == [True, False, False]
+        assert "counts layers from 0" in texts[0]
+        assert "standard test split" not in write(only_speakers, ask(data="standard"))
 
 
 def test_times_of_a_disturbed_machine_are_marked(paper):
@@ -381,9 +393,7 @@ def test_adapter_writes_the_three_files(paper, models, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(**paths),
             output=SimpleNamespace(**output),
-            params=SimpleNamespace(
-                settings={"models": list(names.values()), "seed": 0, "tasks": TASKS}, own_data=False
-            ),
+            params=SimpleNamespace(settings={"models": list(names.values()), "seed": 0, "tasks": TASKS}),
             log=[str(tmp_path / "log")],
         )
     )

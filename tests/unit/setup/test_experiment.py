@@ -48,6 +48,19 @@ def test_a_model_that_keeps_all_layers_is_timed_against_itself(config):
     assert experiment.timed_layers(config | {"sweep": {}}, model, task, full) == [full]
 
 
+def test_the_standard_test_needs_one_archive_and_is_told_to_jobs(root):
+    """The paper's, the default, is not, as another setting would run older results again."""
+    config = configuration.read_config(root / "config.yaml")
+    archives = config["corpus"]["speech_commands"]
+    assert experiment.list_archives(archives) == [experiment.MAIN_ARCHIVE, experiment.TEST_ARCHIVE]
+    assert experiment.test_settings(config) == {}
+    archives["test"] = "standard"
+    assert experiment.list_archives(archives) == [experiment.MAIN_ARCHIVE]
+    assert experiment.test_settings(config) == {"test": "standard"}
+    demo = configuration.read_config(root / "resources/demo.yaml")
+    assert experiment.test_settings(demo) == {}
+
+
 def test_a_run_names_its_columns():
     assert dataclasses.asdict(Run("m", "words", 3, 0)) == {
         "model": "m",

@@ -1,4 +1,4 @@
-"""Ingestion: recordings from the two archives of Speech Commands, or from the user's table, into a corpus."""
+"""Ingestion: recordings from the archives of Speech Commands, or from the user's table, into a corpus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convexprune.jobs.messages import indented, named, tell
 logger = logging.getLogger(__name__)
 
 
-# The two archives of Speech Commands v0.02
+# The archives of Speech Commands v0.02
 
 
 LISTS = ("validation_list.txt", "testing_list.txt")
@@ -56,7 +56,7 @@ def identify(name: str) -> tuple[str, str, str]:
 
 def ingest_archives(
     train: Path,
-    test: Path,
+    test: Path | None,
     samples_path: Path,
     table_path: Path,
     fingerprint_path: Path,
@@ -64,13 +64,15 @@ def ingest_archives(
     train_sum: str | None = None,
     test_sum: str | None = None,
 ) -> None:
-    """Read the two archives of Speech Commands v0.02, each in one pass, into a corpus.
+    """Read the archives of Speech Commands v0.02, each in one pass, into a corpus.
 
     Validation: the files that `validation_list.txt` names. Train: the files of the same archive that neither
-    it nor `testing_list.txt` names. Test: the test archive, `_silence_` included. `_background_noise_` is
-    left out. The lists may come at any place in the archive. `train_sum` and `test_sum` are the SHA-256 that
-    the archives must have, if known. A file in both lists goes to validation. A recording that the lists
-    leave in train or validation, but that the test archive holds too, is for test only. Both are logged.
+    it nor `testing_list.txt` names. Test: the test archive, `_silence_` included; if it is None, the files
+    that `testing_list.txt` names, the standard test split. `_background_noise_` is left out. The lists may
+    come at any place in the archive. `train_sum` and `test_sum` are the SHA-256 that the archives must have,
+    if known. A file in both lists goes to validation or, with the standard test split, to test. A recording
+    that the lists leave in train or validation, but that the test archive holds too, is for test only. All
+    of these are logged.
 
     Raises ValueError at once if an archive is damaged, is not the one that was downloaded, or is not to be
     trusted (archives.read_members); one ValueError for all bad recordings; and one for lists that are missing
@@ -79,33 +81,42 @@ def ingest_archives(
     with write_corpus(samples_path, table_path, fingerprint_path) as writer:
         lists, bad = add_archive(writer, train, "train", train_sum)
         rows, writer.rows = writer.rows, []
-        bad_tests = add_archive(writer, test, "test", test_sum)[1]
+        bad_tests = add_archive(writer, test, "test", test_sum)[1] if test else []
         if n_bad := len(bad) + len(bad_tests):
             lines = [f"{train}: {line}" for line in tell(bad)] + [
                 f"{test}: {line}" for line in tell(bad_tests)
             ]
             raise ValueError(f"{n_bad} recordings are bad, so there is no corpus:{indented(lines)}")
-        if not writer.rows:
+        if test and not writer.rows:
             raise ValueError(f"{test} holds no recordings; is it the test archive?")
-        tested = {identify(row["path"]) for row in writer.rows}
-        rows = split_by_lists(rows, lists, train)
-        kept: list[dict[str, Any]] = []
-        doubled: list[str] = []
-        for row in rows:
-            if identify(row["path"]) in tested:
-                doubled.append(row["path"])
-            else:
-                kept.append(row)
-        if doubled:
-            logger.warning(
-                "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
-                len(doubled),
-                test,
-                train,
-                named(doubled),
-            )
-        writer.rows = kept + writer.rows
+        rows = split_by_lists(rows, lists, train, standard=test is None)
+        if test:
+            rows = leave_out_tested(rows, writer.rows, train, test) + writer.rows
+        writer.rows = rows
         log_remarks(writer.rows)
+
+
+def leave_out_tested(
+    rows: list[dict[str, Any]], tests: list[dict[str, Any]], train: Path, test: Path
+) -> list[dict[str, Any]]:
+    """The `rows` of the main archive whose recordings are not among the `tests` of the test archive."""
+    tested = {identify(row["path"]) for row in tests}
+    kept: list[dict[str, Any]] = []
+    doubled: list[str] = []
+    for row in rows:
+        if identify(row["path"]) in tested:
+            doubled.append(row["path"])
+        else:
+            kept.append(row)
+    if doubled:
+        logger.warning(
+            "%d recordings of %s are in %s too, not in testing_list.txt; they are for test only: %s",
+            len(doubled),
+            test,
+            train,
+            named(doubled),
+        )
+    return kept
 
 
 def add_archive(
@@ -139,9 +150,9 @@ def add_archive(
 
 
 def split_by_lists(
-    rows: list[dict[str, Any]], lists: dict[str, set[str]], archive: Path
+    rows: list[dict[str, Any]], lists: dict[str, set[str]], archive: Path, *, standard: bool = False
 ) -> list[dict[str, Any]]:
-    """The rows of the train/validation archive with their split, without those in `testing_list.txt`."""
+    """The rows of the main archive with their split: `standard` with the test split, else without it."""
     recorded = {row["path"] for row in rows}
     for name in LISTS:
         if name not in lists:
@@ -151,14 +162,16 @@ def split_by_lists(
                 f"{archive}: {name} names {len(missing)} files that are not there, such as {missing[0]}"
             )
     validation, testing = (lists[name] for name in LISTS)
+    if standard and not testing:
+        raise ValueError(f"{archive}: testing_list.txt names no files, so there is no test split")
+    # The standard test split is compared with others' results, so none of its files may be missing.
+    order = ("validation", "test") if standard else ("test", "validation")
     if both := validation & testing:
-        logger.warning("%d files are in both lists; they are used for validation", len(both))
-    left_out = testing - validation
-    return [
-        row | {"split": "validation" if row["path"] in validation else "train"}
-        for row in rows
-        if row["path"] not in left_out
-    ]
+        logger.warning("%d files are in both lists; they are used for %s", len(both), order[-1])
+    named_by = {"validation": validation, "test": testing}
+    splits = {path: split for split in order for path in named_by[split]}  # of a path in both, the last one
+    rows = [row | {"split": splits.get(row["path"], "train")} for row in rows]
+    return rows if standard else [row for row in rows if row["split"] != "test"]
 
 
 def log_remarks(rows: list[dict[str, Any]]) -> None:

@@ -121,14 +121,17 @@ def describe_finetuned(
     """The card of a pruned, fine-tuned classifier.
 
     `metrics` are those of its metrics.json, `base` its encoder's id, revision and licence. `data` has corpus
-    (in words), datasets (of the hub) and language (None if there are none), and items by split. `timed` is
-    the timing file of the full and the pruned model; None if nothing was pruned.
+    and the split that words were tested on (in words), datasets (of the hub) and language (None if there are
+    none), and items by split. `timed` is the timing file of the full and the pruned model; None if nothing
+    was pruned.
     """
     task, layers, onnx = metrics["task"], metrics["layers"], metrics["onnx"]
     # The task of speakers uses only the training recordings, split anew.
     recordings, split = data["corpus"], "test"
     if task == "speakers":
         recordings, split = f"{recordings}, training recordings split anew", "train"
+    elif data["tested"]:
+        recordings = f"{recordings}, {data['tested']}"
     result = EvalResult(
         task_type="audio-classification",
         task_name=f"Classification of {task}",

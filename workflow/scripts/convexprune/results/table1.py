@@ -37,11 +37,18 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Asked:
-    """What the table has: its models and tasks, in their order, and the seed whose predictions count."""
+    """What the table is of.
+
+    Attributes:
+        models, tasks: in their order.
+        seed: of the predictions that are compared.
+        data: paper; own, which the notes on the paper do not concern; or standard, the other test split.
+    """
 
     models: Sequence[str]
     tasks: Sequence[str]
     seed: int
+    data: str = "paper"
 
     @property
     def prefixes(self) -> dict[str, str]:

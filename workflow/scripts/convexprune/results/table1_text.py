@@ -21,14 +21,15 @@ SIZES = {
 }
 TRAINING = {"steps": ("training steps", 1, False), "step_time": ("step (ms)", 1e-3, False)}
 LATENCIES = ("inference (ms)", "by ONNX (ms)")
-# Below the table: a mark and its note, which is printed if a cell has the mark, or with the paper's data.
-PAPERS = "the paper's data"
+# Below the table: a mark and its note, which is printed if a cell has the mark, or with these data.
+PAPERS, STANDARD = "the paper's data", "the standard test split"
 NOTES = (
     ("", "Layers: transformer layers kept / of the full model."),
     (
         PAPERS,
         "The paper counts layers from 0, so its label is one less: what it calls pruned to layer 8 keeps 9.",
     ),
+    (STANDARD, "Words are tested on the standard test split: do not compare with the paper's accuracies."),
     ("", "Full and pruned: test accuracy ± σ, the binomial standard error sqrt(p (1 - p) / n)."),
     ("[", "Of several seeds the mean; [in brackets] the standard deviation over seeds."),
     ("", "Differences are relative: 100 (pruned - full) / full."),
@@ -142,23 +143,25 @@ def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str],
     return [*blocks, ("Times", ("model", "task", *LATENCIES, *training_headings), times)]
 
 
-def _notes(blocks: Sequence[tuple[str, Sequence[str], list[list[str]]]], own_data: bool) -> list[str]:
-    """The notes that the printed cells need. With one's own data, not that of the paper's way to count."""
-    cells = "".join(cell for _, _, rows in blocks for _, *cells in rows for cell in cells)
-    return [note for mark, note in NOTES if (not own_data if mark == PAPERS else mark in cells)]
+def _notes(blocks: Sequence[tuple[str, Sequence[str], list[list[str]]]], data: str) -> list[str]:
+    """The notes that the printed cells and the `data` need."""
+    marks = "".join(cell for _, _, rows in blocks for _, *cells in rows for cell in cells)
+    marks += "" if data == "own" else PAPERS
+    marks += STANDARD if data == "standard" and blocks[0][0] == TITLES["words"] else ""
+    return [note for mark, note in NOTES if mark in marks]
 
 
-def markdown(table: pd.DataFrame, asked: Asked, own_data: bool = False) -> str:
+def markdown(table: pd.DataFrame, asked: Asked) -> str:
     """Table 1 as Markdown to read in a terminal: aligned, a table per task, sizes and times, notes below."""
     lines = ["# Table 1. Full and pruned models", ""]
     blocks = _blocks(table, asked)
     for title, headings, rows in blocks:
         lines += [f"## {title}", "", markdown_tables.render(headings, rows), ""]
-    notes = (markdown_tables.item(note) for note in _notes(blocks, own_data))
+    notes = (markdown_tables.item(note) for note in _notes(blocks, asked.data))
     return "\n".join([*lines, *notes]) + "\n"
 
 
-def latex(table: pd.DataFrame, asked: Asked, own_data: bool = False) -> str:
+def latex(table: pd.DataFrame, asked: Asked) -> str:
     r"""Table 1 as a LaTeX `table*` (needs booktabs): a tabular per block, the notes as its caption."""
     marks = {"±": r"\pm", "*": r"^{*}", "→": r"\to", "%": r"\%"}
     marks |= {"‡†": r"^{\ddagger\dagger}", "†": r"^{\dagger}", "‡": r"^{\ddagger}"}
@@ -177,7 +180,7 @@ def latex(table: pd.DataFrame, asked: Asked, own_data: bool = False) -> str:
         lines += [" & ".join([_escaped(name), *map(cell, cells)]) + r" \\" for name, *cells in rows]
         lines += [r"\bottomrule", r"\end{tabular}", r"\medskip", ""]
     caption = (
-        " ".join(map(_escaped, _notes(blocks, own_data))).replace("±", r"$\pm$").replace("σ", r"$\sigma$")
+        " ".join(map(_escaped, _notes(blocks, asked.data))).replace("±", r"$\pm$").replace("σ", r"$\sigma$")
     )
     caption = caption.replace("†", r"$\dagger$").replace("‡", r"$\ddagger$")
     lines += [rf"\caption{{Full and pruned models. {caption}}}", r"\label{tab:pruning}", r"\end{table*}"]

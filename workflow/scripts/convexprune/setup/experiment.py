@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Config: TypeAlias = Mapping[str, Any]
+# The archives of Speech Commands. The main one has the recordings that `testing_list.txt` names, too.
+MAIN_ARCHIVE, TEST_ARCHIVE = "speech_commands_v0.02", "speech_commands_test_set_v0.02"
 
 
 @dataclass(frozen=True, order=True)
@@ -158,6 +160,17 @@ def finetuning_settings(config: Config, model: str, task: str, layers: int) -> d
     settings["learning_rate"] = settings["learning_rate"][task][size]
     settings["full_layers"] = full_layers
     return dict(sorted(settings.items()))
+
+
+def list_archives(archives: Mapping[str, Any]) -> list[str]:
+    """The archives of Speech Commands that are read: the standard test split is in the main one."""
+    return [MAIN_ARCHIVE] if archives["test"] == "standard" else [MAIN_ARCHIVE, TEST_ARCHIVE]
+
+
+def test_settings(config: Config) -> dict[str, str]:
+    """The test split, for jobs that tell it. Nothing for the paper's, so that older results stay."""
+    test = config["corpus"].get("speech_commands", {}).get("test", "paper")
+    return {} if test == "paper" else {"test": test}
 
 
 def archive_source(archives: Mapping[str, Any], name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convexprune.data import downloaded
 from convexprune.setup import model_files
-from convexprune.setup.experiment import archive_source, is_url, labels_of
+from convexprune.setup.experiment import archive_source, is_url, labels_of, list_archives
 from convexprune.setup.schema import show_value, word_problem
 
 if TYPE_CHECKING:
@@ -118,12 +118,14 @@ def archive_problems(
 ) -> Iterator[str]:
     """Problems of the archives that show without reading them: of local files and of earlier downloads."""
     folder = Path(pathvars["resources"], "speech_commands")
-    for name, archive in archives.items():
-        if name == "mirror":
+    names = list_archives(archives)
+    for name in names:
+        if name not in archives:
+            yield f"{'.'.join([*path, name])}: missing; required, except with test: standard"
             continue
-        source = archive_source(archives, name)
+        archive, source = archives[name], archive_source(archives, name)
         if not source:
-            yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror for both archives"
+            yield f"{'.'.join([*path, name])}: required: its url or path, or a mirror"
         elif is_url(source):
             yield from download_problems([*path, name], folder / f"{name}.tar.gz", source, archive["sha256"])
         elif reason := why_unread(source):
