@@ -171,7 +171,9 @@ def test_an_archive_as_large_as_the_original_gives_the_counts_of_35_words(tmp_pa
     names = [f"word{number % 35}/{number:08x}_nohash_0.wav" for number in numbers]
     files = dict.fromkeys(names, clip) | {"_background_noise_/pink_noise.wav": clip}
     files |= lists(names[:9_981], names[9_981 : 9_981 + 11_005])
-    words = datasets.build_labelled("words", corpus.read_table(ingest_standard(tmp_path, files, "word").table))
+    words = datasets.build_labelled(
+        "words", corpus.read_table(ingest_standard(tmp_path, files).table), "word"
+    )
     assert words["split"].value_counts().to_dict() == counts
     assert words.groupby("split")["label"].nunique().to_dict() == dict.fromkeys(counts, 35)
 
