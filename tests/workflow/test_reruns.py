@@ -217,7 +217,7 @@ TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMIN
 EXPORTED = f"""export_model:{BOTH}/{{words,speakers}} merge_exports make_table1 show_table1 write_summary
     accept_phonemes"""
 NEW_CORPUS = f"""
-    ingest_archives build_words build_speakers align_shard:1/1 {ALIGNED} {model_jobs(BOTH)} {SWEPT}
+    ingest_archives build_labelled:words build_speakers align_shard:1/1 {ALIGNED} {model_jobs(BOTH)} {SWEPT}
 """
 
 # The edit, as the table calls it: what is edited, and the jobs.
@@ -227,6 +227,11 @@ PLANNED = {
     "`convexity.average`": (
         key("convexity/average", "class"),
         f"{PLAN} {STUDIES} draw_accuracy_by_convexity",
+    ),
+    "a labelled dataset added": (
+        key("datasets/again", {"label": "word"}),
+        f"build_labelled:again {COUNTS} score_convexity:{BOTH}/{{pretrained,words,speakers}}/again "
+        f"{CONVEXITY} draw_classes",
     ),
     "a model added": (
         another_model,
