@@ -45,7 +45,7 @@ def make_corpus(folder, n_clips):
     paths = [folder / f"corpus.{suffix}" for suffix in ("h5", "csv", "sha256")]
     with corpus.write_corpus(*paths) as writer:
         for index in range(n_clips):
-            clip = rng.integers(-9999, 9999, corpus.CLIP_SAMPLES, dtype=np.int16)
+            clip = rng.integers(-9999, 9999, corpus.SAMPLING_RATE, dtype=np.int16)
             writer.add(f"{index}.wav", "a", "s", "test", clip)
     table = corpus.read_table(folder / "corpus.csv").rename(columns={"path": "item", "word": "label"})
     table = table.assign(start=table["offset"], end=table["offset"] + table["n_samples"])
@@ -71,8 +71,8 @@ def run_job(folder, n_clips, layers, options):
 def run_bare(folder, n_clips, layers, options):
     """A forward pass over the same clips, prepared and in memory."""
     model, feature_extractor = encoders.load_encoder(folder / "model")
-    starts = np.arange(n_clips) * corpus.CLIP_SAMPLES
-    clips = corpus.read_clips(folder / "corpus.h5", starts, starts + corpus.CLIP_SAMPLES)
+    starts = np.arange(n_clips) * corpus.SAMPLING_RATE
+    clips = corpus.read_clips(folder / "corpus.h5", starts, starts + corpus.SAMPLING_RATE)
     batches = [
         encoders.prepare(feature_extractor, clips[first : first + options.batch_size])
         for first in range(0, n_clips, options.batch_size)

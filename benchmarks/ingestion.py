@@ -83,7 +83,7 @@ def write_archives(train: Path, test: Path, files: int) -> int:
 
         for number, name in enumerate(names):
             _, content, packed = clips[number % len(clips)]
-            entry = header(name, corpus.CLIP_SAMPLES * 2 + 44)
+            entry = header(name, corpus.SAMPLING_RATE * 2 + 44)
             add(entry, pack(entry))
             add(content, packed)
         for name, part in lists.items():

@@ -73,8 +73,7 @@ def main():
                 {"model": "wav2vec2-base", "task": task},
                 full_layers=FULL,
                 layers=layers,
-                runs=options.runs,
-                warmup=options.warmup,
+                passes=timing.Passes(options.runs, options.warmup),
                 machine=devices.begin(int(options.gpu), options.threads),
             )
             if not options.gpu:

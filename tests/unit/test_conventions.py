@@ -79,7 +79,7 @@ def test_the_citation_can_be_read(root):
         assert reference["title"] in " ".join(science.split()), reference["title"]
         assert reference["doi"].removeprefix("10.48550/arXiv.") in science
     changes = (root / "CHANGELOG.md").read_text(encoding="utf-8")
-    newest = re.findall(r"^## (.*)$", changes, re.MULTILINE)[0]
+    newest = re.findall(r"^## (\d.*)$", changes, re.MULTILINE)[0]
     assert newest == f"{citation['version']}, {citation['date-released']}"
 
 

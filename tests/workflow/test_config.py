@@ -587,10 +587,50 @@ def test_masks_that_do_not_fit_into_a_second_are_named(paper, tmp_path):
     [line] = problems(change(paper, ["models", "mine"], model))
     assert line == (
         "Config: finetuning.spec_augment: true; model mine has mask_time_length 50; "
-        "must be 1 to 49 (frames of a second); change that or take false"
+        "must be 1 to 49 (frames of a clip); change that or take false"
     )
     paper["finetuning"]["spec_augment"] = False
     configuration.complete(change(paper, ["models", "mine"], model))
+
+
+@pytest.mark.parametrize("seconds", [0.02, 2.5])
+def test_clips_that_a_model_cannot_take_are_named(paper, tmp_path, seconds):
+    """Too short for a frame, or beyond the positions."""
+    short = {"model_type": "wav2vec2", "conv_kernel": [400], "conv_stride": [320]}
+    long = {"model_type": "whisper", "max_source_positions": 100, "num_mel_bins": 80}
+    paper["clips"] = {"seconds": seconds}
+    paper["finetuning"]["spec_augment"] = False
+    for name, config in (("short", short), ("long", long)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        preparation = {"chunk_length": 2} if name == "long" else {}
+        (tmp_path / name / "preprocessor_config.json").write_text(json.dumps(preparation), encoding="utf-8")
+        (tmp_path / name / "model.safetensors").write_bytes(EMPTY)
+        paper["models"][name] = {"source": "path", "path": str(tmp_path / name), "layers": 7}
+    [line] = problems(paper)
+    told = {
+        0.02: "model short has convolutions that make no frame of such clips",
+        2.5: "model long has max_source_positions 100, of which these clips need 150",
+    }
+    assert line == f"Config: clips.seconds: {seconds}; {told[seconds]}"
+
+
+def test_masks_of_a_pretraining_fit_into_a_clip(paper):
+    paper["clips"] = {"seconds": 0.1}
+    paper["finetuning"]["spec_augment"] = False
+    pretrain = {"objective": "hubert", "mask_length": 8}
+    paper["models"] = {"mine": {"source": "pretrain", "layers": 2, "pretrain": pretrain}}
+    paper["sweep"] = {}
+    assert problems(paper) == [
+        "Config: models.mine.pretrain.mask_length: 8; must be at most 4, the frames of a clip"
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 31, "1"])
+def test_clips_have_a_length(paper, seconds):
+    paper["clips"] = {"seconds": seconds}
+    [line] = problems(paper)
+    assert line.startswith("Config: clips.seconds: ")
 
 
 def test_speakers_that_are_made_must_say_enough(paper):

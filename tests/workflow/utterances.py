@@ -26,7 +26,7 @@ def speak(language: str, variant: str, takes: int) -> list[tuple[str, np.ndarray
 
 
 def write(folder: Path, takes: int) -> pd.DataFrame:
-    """Write the recordings below `folder` and list them in its `spoken.csv`: path, speaker and three labels."""
+    """Write the recordings, and list them in `spoken.csv` of the `folder`: path, speaker and three labels."""
     rows = []
     (folder / "spoken").mkdir()
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

@@ -76,6 +76,6 @@ rule build_phonemes:
     conda:
         "../../envs/corpus.yaml"
     params:
-        settings={key: PHONEMES.get(key) for key in ("context", "max_failed_share", "min_count")},
+        settings=experiment.phoneme_settings(config),
     script:
         "../scripts/build_phonemes.py"

@@ -33,6 +33,7 @@ rule export_model:
         settings={
             "corpus": next(iter(config["corpus"])),
             "runs": config["timing"]["runs"],
+            "seconds": config["clips"]["seconds"],
             "threads": config["threads"],
             "warmup": config["timing"]["warmup"],
         }

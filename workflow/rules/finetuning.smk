@@ -12,7 +12,7 @@ rule cache_features:
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
     output:
-        cached="<results>/features/{model}/{task}.h5",
+        cached=FEATURES,
     log:
         "<results>/logs/cache_features/{model}/{task}.log",
     benchmark:
@@ -25,7 +25,10 @@ rule cache_features:
         mem_mb=get_memory("cache_features"),
         runtime=get_runtime("cache_features"),
     params:
-        settings={key: config["finetuning"][key] for key in ("cache_features", "precision")},
+        settings={
+            "seconds": config["clips"]["seconds"],
+            **{key: config["finetuning"][key] for key in ("cache_features", "precision")},
+        },
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/cache_features.py"
@@ -111,6 +114,7 @@ rule time_models:
         settings=lambda wildcards: {
             "full_layers": MODELS[wildcards.model]["layers"],
             "runs": config["timing"]["runs"],
+            "seconds": config["clips"]["seconds"],
             "steps": config["timing"]["steps"],
             "threads": config["threads"],
             "warmup": config["timing"]["warmup"],

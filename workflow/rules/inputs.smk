@@ -105,13 +105,18 @@ def get_finetuning_settings(wildcards):
     return experiment.finetuning_settings(config, wildcards.model, wildcards.task, int(wildcards.layers))
 
 
+# Snakemake does not look at what follows an ancient input that is made again. So that trainings on clips of another
+# length run at once, theirs is another file.
+FEATURES = f"<results>/features/{{model}}/{{task}}-{config['clips']['seconds']}s.h5"
+
+
 def get_cached_features(wildcards):
     """The stored features of the front end, if the config asks for them.
 
     Not `temp`: one more run would make a deleted file again, and that would repeat all other runs.
     """
     wanted = config["finetuning"]["cache_features"] != "none"
-    return ancient("<results>/features/{model}/{task}.h5") if wanted else []
+    return ancient(FEATURES) if wanted else []
 
 
 def list_trained(folder):

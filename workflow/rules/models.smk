@@ -21,7 +21,7 @@ rule download_model:
     conda:
         "../../envs/models.yaml"
     params:
-        settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("id", "layers", "revision")},
+        settings=lambda wildcards: experiment.source_settings(config, wildcards.model),
     script:
         "../scripts/download_model.py"
 
@@ -47,7 +47,7 @@ rule import_model:
         mem_mb=get_memory("import_model"),
         runtime=get_runtime("import_model"),
     params:
-        settings=lambda wildcards: {key: MODELS[wildcards.model][key] for key in ("layers", "path")},
+        settings=lambda wildcards: experiment.source_settings(config, wildcards.model),
         files=lambda wildcards: provenance.identify(get_model_files(wildcards)),
     script:
         "../scripts/import_model.py"
@@ -77,9 +77,6 @@ rule pretrain_model:
         mem_mb=get_memory("pretrain_model"),
         runtime=get_runtime("pretrain_model"),
     params:
-        settings=lambda wildcards: {
-            "layers": MODELS[wildcards.model]["layers"],
-            **MODELS[wildcards.model]["pretrain"],
-        },
+        settings=lambda wildcards: experiment.pretraining_settings(config, wildcards.model),
     script:
         "../scripts/pretrain_model.py"

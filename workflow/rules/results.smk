@@ -49,7 +49,11 @@ rule count_costs:
         mem_mb=get_memory("count_costs"),
         runtime=get_runtime("count_costs"),
     params:
-        settings={"projector_size": config["finetuning"]["projector_size"], "tasks": TASKS},
+        settings={
+            "projector_size": config["finetuning"]["projector_size"],
+            "seconds": config["clips"]["seconds"],
+            "tasks": TASKS,
+        },
     script:
         "../scripts/count_costs.py"
 

@@ -17,6 +17,7 @@ def main(smk):
         recordings=corpus.open_corpus(smk.input.samples),
         dataset=smk.input.dataset,
         kind=settings["cache_features"],
+        seconds=settings["seconds"],
         batch_size=speed["batch_size"],
         machine=devices.begin(speed["gpus"], smk.threads, precision=settings["precision"]),
     )

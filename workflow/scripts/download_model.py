@@ -14,6 +14,7 @@ def main(smk) -> None:
         model_id=settings["id"],
         revision=settings["revision"],
         layers=settings["layers"],
+        seconds=settings.get("seconds"),
     )
 
 

@@ -20,8 +20,9 @@ def main(smk):
         pruned,
         names,
         layers=int(smk.wildcards.layers),
+        full_layers=settings["full_layers"],
+        passes=timing.Passes(**{key: settings[key] for key in ("runs", "warmup", "seconds")}),
         machine=machine,
-        **{key: settings[key] for key in ("full_layers", "runs", "warmup")},
     )
     training = steps.time_steps(
         full,

@@ -293,5 +293,6 @@ def test_phonemes_after_the_first_second_have_no_context():
     assert not build_from(**CHOICE)[2]
     dataset, _, refusal = build_from(**CHOICE | {"context": "word"})
     assert dataset.empty and refusal.startswith(
-        "1 recordings, such as 3.wav, have phonemes after their first"
+        "1 recordings, such as 3.wav, have phonemes after their first 1 s"
     )
+    assert not build_from(**CHOICE | {"context": "word", "seconds": 1.01})[2]

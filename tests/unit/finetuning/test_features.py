@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 COURSE = {"max_steps": 12, "eval_steps": 4, "spec_augment": True, "cache_features": "float32"}
 
 
-def cache(folder, kind="float32"):
+def cache(folder, kind="float32", seconds=1):
     cache_features.main(
         SimpleNamespace(
             input=SimpleNamespace(
@@ -26,15 +26,16 @@ def cache(folder, kind="float32"):
                 fingerprint=folder / "corpus.sha256",
                 dataset=folder / "words.csv",
             ),
-            output=SimpleNamespace(cached=folder / f"{kind}.h5"),
+            output=SimpleNamespace(cached=(out := folder / f"{kind}-{seconds}.h5")),
             params=SimpleNamespace(
-                settings={"cache_features": kind, "precision": "auto"}, speed={"gpus": 0, "batch_size": 7}
+                settings={"cache_features": kind, "precision": "auto", "seconds": seconds},
+                speed={"gpus": 0, "batch_size": 7},
             ),
             threads=1,
             log=[folder / "log"],
         )
     )
-    return folder / f"{kind}.h5"
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,16 @@ def test_training_from_features_gives_the_same_results(tones, stored):
     pd.testing.assert_frame_equal(cached.training_log, plain.training_log)
     assert list(weights(cached)) == list(weights(plain))
     assert all(torch.equal(weights(cached)[name], weight) for name, weight in weights(plain).items())
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.5])
+def test_features_of_other_lengths_train_as_their_clips_do(tones, stored, seconds):
+    plain = train(tones, **COURSE, seconds=seconds)
+    cached = train(tones, options={"cached": cache(tones, seconds=seconds)}, **COURSE, seconds=seconds)
+    for name, weight in weights(plain).items():
+        torch.testing.assert_close(weights(cached)[name], weight, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="holds features of other weights, recordings or clips; delete it"):
+        train(tones, options={"cached": stored}, **COURSE, seconds=seconds)
 
 
 def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypatch):
@@ -111,9 +122,9 @@ def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored):
 def test_features_of_other_weights_or_recordings_are_refused(tones, stored):
     encoder = json.loads((tones / "tiny" / "provenance.json").read_text(encoding="utf-8"))["fingerprint"]
     inputs = provenance.fingerprint(tones / "corpus.sha256", tones / "words.csv")
-    features.check_features(stored, encoder, inputs)
-    for wrong in (("other", inputs), (encoder, "other")):
-        with pytest.raises(ValueError, match="other weights or recordings"):
+    features.check_features(stored, encoder, inputs, 1)
+    for wrong in (("other", inputs, 1), (encoder, "other", 1), (encoder, inputs, 2.5)):
+        with pytest.raises(ValueError, match="other weights, recordings or clips"):
             features.check_features(stored, *wrong)
 
 

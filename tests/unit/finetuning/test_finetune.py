@@ -53,7 +53,7 @@ def test_metrics_hold_what_was_run_and_measured(run, tones):
         "steps": 80,
         "epochs": pytest.approx(80 / 3),
         "learning_rate": 1e-2,
-        "settings": SETTINGS,
+        "settings": SETTINGS | {"seconds": 1},
         "threads": 1,
         "base": {"id": "some/tiny", "revision": "abc", "fingerprint": provenance["fingerprint"]},
     }
@@ -103,9 +103,9 @@ def test_the_seed_decides(tones):
 def test_the_seed_decides_the_order_of_clips(tones, monkeypatch):
     read, orders = corpus.read_clips, {}
 
-    def note(path, start, end):
+    def note(path, start, end, seconds):
         orders[seed].extend(start)
-        return read(path, start, end)
+        return read(path, start, end, seconds)
 
     monkeypatch.setattr(corpus, "read_clips", note)
     for seed in (0, 1):
@@ -180,9 +180,9 @@ def test_the_test_split_is_read_after_training_only(tones, monkeypatch):
     test_starts = set(table.loc[table["split"] == "test", "start"])
     read, events = corpus.read_clips, []
 
-    def note(path, start, end):
+    def note(path, start, end, seconds):
         events.extend(int(position) in test_starts for position in start)
-        return read(path, start, end)
+        return read(path, start, end, seconds)
 
     monkeypatch.setattr(corpus, "read_clips", note)
     train(tones, max_steps=3, eval_steps=1)
@@ -302,23 +302,25 @@ def test_training_time_is_that_of_all_parts(tones, tmp_path, monkeypatch):
     assert train(tones, options={"checkpoint": tmp_path}, **short).metrics["training_time"] > 0.9
 
 
-def test_clips_are_padded_then_normalised(tones):
+@pytest.mark.parametrize("size", [8000, 16000, 20000])
+def test_clips_are_padded_then_normalised(tones, size):
     splits = read_splits(tones / "words.csv")
     clips = Clips(
         tones / "corpus.h5",
         splits["validation"],
         make_feature_extractor(),
         {"high": 0, "low": 1, "middle": 2},
+        size / 16000,
     )
     rows = splits["validation"].reset_index(drop=True)
     lengths = rows["end"] - rows["start"]
-    short, long = int((lengths < 16000).idxmax()), int((lengths > 16000).idxmax())
+    short, long = int(lengths.idxmin()), int(lengths.idxmax())
     batch = clips.__getitems__([short, long])
     with h5py.File(tones / "corpus.h5") as file:
         samples = file["samples"][:].astype(np.float64)
     for values, label, index in zip(batch["input_values"], batch["labels"], (short, long), strict=True):
-        clip = samples[rows["start"][index] : rows["end"][index]][:16000]
-        clip = np.pad(clip, (0, 16000 - len(clip)))
+        clip = samples[rows["start"][index] : rows["end"][index]][:size]
+        clip = np.pad(clip, (0, size - len(clip)))
         np.testing.assert_allclose(values, (clip - clip.mean()) / clip.std(), atol=1e-3)
         assert label == sorted(PITCHES).index(rows["label"][index])
     assert len(clips) == len(rows)

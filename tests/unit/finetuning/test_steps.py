@@ -205,7 +205,7 @@ def test_the_adapter_writes_inference_and_step(tones, pair, tmp_path):
         ),
         output=SimpleNamespace(timing=tmp_path / "1.json"),
         params=SimpleNamespace(
-            settings={"full_layers": LAYERS, "runs": 4, "warmup": 1, "steps": 3, "threads": 1},
+            settings={"full_layers": LAYERS, "runs": 4, "warmup": 1, "steps": 3, "threads": 1, "seconds": 1},
             speed={"gpus": 0},
         ),
         wildcards=SimpleNamespace(model="tiny", task="words", layers="1"),

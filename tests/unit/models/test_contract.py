@@ -1,11 +1,24 @@
 """The contract that every architecture keeps: one suite, run over all of them, each built small."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from convexprune.data import corpus
 from convexprune.finetuning import steps
 from convexprune.jobs import files
-from convexprune.models import costs, devices, encoders, extraction, timing
+from convexprune.models import (
+    costs,
+    devices,
+    encoders,
+    exporting,
+    extraction,
+    runtimes,
+    sources,
+    timing,
+    windows,
+)
 from convexprune.models.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from tones import NAMES, train, write_tones
@@ -14,18 +27,29 @@ from transformers import AutoModel, AutoModelForAudioClassification
 CLIPS = np.random.default_rng(0).normal(0.02, 0.1, (3, 16000)).astype(np.float32)
 
 
-@pytest.fixture(params=ARCHITECTURES, ids=lambda pair: pair[0] + ("-stable" if pair[1] else ""))
+CUT = ("whisper-cut", False)  # to the length of the clips
+MODELS = {"params": [*ARCHITECTURES, CUT], "ids": lambda pair: pair[0] + ("-stable" if pair[1] else "")}
+
+
+def make(family, stable, head):
+    """(model, feature extractor)"""
+    name = family.removesuffix("-cut")
+    model, extractor = make_encoder(name, stable, head=head), make_feature_extractor(name)
+    if name != family:
+        extractor, _ = windows.cut(encoders.base_encoder(model), extractor, 1, family)
+    return model, extractor
+
+
+@pytest.fixture(**MODELS)
 def architecture(request):
     """(encoder, feature extractor)"""
-    family, stable = request.param
-    return make_encoder(family, stable), make_feature_extractor(family)
+    return make(*request.param, head=False)
 
 
-@pytest.fixture(params=ARCHITECTURES, ids=lambda pair: pair[0] + ("-stable" if pair[1] else ""))
+@pytest.fixture(**MODELS)
 def classifier(request):
     """(classifier of 3 labels, feature extractor)"""
-    family, stable = request.param
-    return make_encoder(family, stable, head=True), make_feature_extractor(family)
+    return make(*request.param, head=True)
 
 
 def without_layers(model, kept):
@@ -173,9 +197,45 @@ def test_an_encoder_is_fine_tuned_and_timed(tmp_path, family):
         encoders.save_folder(tmp_path / str(layers), fine_tuned.model, fine_tuned.feature_extractor)
         files.write_json(tmp_path / str(layers) / "metrics.json", fine_tuned.metrics)
     folders = tmp_path / str(LAYERS), tmp_path / "0"
-    options = {"full_layers": LAYERS, "layers": 0, "runs": 2, "warmup": 0, "machine": devices.begin(0, 1)}
+    options = {"full_layers": LAYERS, "layers": 0, "machine": devices.begin(0, 1)}
+    options["passes"] = timing.Passes(runs=2, warmup=0)
     timed = timing.time_inference(*folders, NAMES, **options)
     assert timed["pruned"]["median"] > 0
     data = tmp_path / "corpus.h5", tmp_path / "words.csv"
     timed = steps.time_steps(*folders, *data, steps=2, machine=devices.begin(0, 1))
     assert timed["step_pruned"]["median"] > 0
+
+
+LENGTHS = [(family, seconds) for family in ("wav2vec2", "whisper") for seconds in (0.5, 2.5)]
+
+
+@pytest.mark.parametrize(("family", "seconds"), [*LENGTHS, ("sew", 2.5), ("wav2vec2-bert", 0.5)])
+def test_clips_of_another_length_are_embedded_trained_timed_and_exported(tmp_path, family, seconds):
+    write_tones(tmp_path)
+    encoders.save_folder(tmp_path / "given", make_encoder(family), make_feature_extractor(family))
+    sources.import_encoder(tmp_path / "tiny", path=str(tmp_path / "given"), layers=LAYERS, seconds=seconds)
+    machine = devices.begin(0, 1)
+    extraction.embed(
+        tmp_path / "words.h5",
+        folder=tmp_path / "tiny",
+        recordings=corpus.Corpus(tmp_path / "corpus.h5"),
+        dataset=tmp_path / "words.csv",
+        identity=NAMES | {"state": "pretrained", "dataset": "words"},
+        choice=extraction.Choice("test", LAYERS, "segment", "all", seconds=seconds),
+        batch_size=5,
+        machine=machine,
+    )
+    short = {"mask_time_length": 2} if seconds < 1 else {}
+    with open(tmp_path / "tiny/config.json", encoding="utf-8") as file:
+        files.write_json(tmp_path / "tiny/config.json", json.load(file) | short)
+    fine_tuned = train(tmp_path, max_steps=1, spec_augment=True, seconds=seconds)
+    encoders.save_folder(tmp_path / "out", fine_tuned.model, fine_tuned.feature_extractor)
+    files.write_json(tmp_path / "out/metrics.json", fine_tuned.metrics)
+    passes = timing.Passes(2, 0, seconds)
+    folders = tmp_path / "out", tmp_path / "out"
+    timed = timing.time_inference(*folders, NAMES, full_layers=2, layers=2, passes=passes, machine=machine)
+    assert timed["seconds"] == seconds
+    steps.time_steps(*folders, tmp_path / "corpus.h5", tmp_path / "words.csv", steps=2, machine=machine)
+    exporting.write_onnx(tmp_path / "model.onnx", fine_tuned.model, fine_tuned.feature_extractor, seconds)
+    session = runtimes.open_onnx(tmp_path / "model.onnx", 1)
+    assert exporting.check_onnx(session, fine_tuned.model, fine_tuned.feature_extractor, seconds) < 1e-4

@@ -91,6 +91,18 @@ def test_each_layer_adds_the_same_multiply_adds(tmp_path, family, stable):
     assert counted.iloc[1] - counted.iloc[0] >= added > 0  # WavLM's first layer looks positions up
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "whisper"])
+def test_multiply_adds_of_a_clip_grow_with_it_and_whispers_with_its_window(tmp_path, family):
+    folder = save(tmp_path, make_encoder(family).config)
+    half, one, longer = (
+        costs.count_costs(folder, 3, 8, seconds)["multiply_adds"].iloc[-1] for seconds in (0.5, 1, 2.5)
+    )
+    if family == "whisper":
+        assert half == one == longer  # a window of 3 s
+    else:
+        assert 0.4 < half / one < 0.55 and 2.4 < longer / one < 4  # attention: the square
+
+
 def test_adapter_counts_the_classes_of_the_training_split(tmp_path):
     configs = []
     for name in ("2024", "NA"):
@@ -106,7 +118,9 @@ def test_adapter_counts_the_classes_of_the_training_split(tmp_path):
                 configs=configs, datasets=[str(tmp_path / f"{task}.csv") for task in ("words", "speakers")]
             ),
             output=SimpleNamespace(table=str(tmp_path / "costs.csv")),
-            params=SimpleNamespace(settings={"projector_size": 8, "tasks": ["words", "speakers"]}),
+            params=SimpleNamespace(
+                settings={"projector_size": 8, "seconds": 1, "tasks": ["words", "speakers"]}
+            ),
             log=[str(tmp_path / "log")],
         )
     )

@@ -79,7 +79,7 @@ def exported(tmp_path, fine_tuned):
             ),
             output=SimpleNamespace(weights=out / "model.safetensors"),
             params=SimpleNamespace(
-                settings={"corpus": "speech_commands", "runs": 5, "warmup": 1, "threads": 1}
+                settings={"corpus": "speech_commands", "runs": 5, "warmup": 1, "threads": 1, "seconds": 1}
             ),
             log=[tmp_path / "log"],
         )
@@ -139,27 +139,30 @@ def test_the_card_says_which_test_split_words_have(tmp_path, test, said):
     data = exporting.read_data(tmp_path / "words.csv", "speech_commands", test)
     model, extractor = make_encoder("hubert", head=True), make_feature_extractor("hubert")
     base = {"id": "some/base", "revision": None, "licence": None}
-    card = ModelCard(cards.describe_finetuned(model, extractor, METRICS, base, data, None))
+    card = ModelCard(cards.describe_finetuned(model, extractor, METRICS, base, data, None, 1))
     assert f"| Data | {said}" in card.text
     assert card.data.eval_results[0].dataset_name.startswith(said)
 
 
-@pytest.mark.parametrize("family", ["hubert", "whisper", "wav2vec2-bert"])
-def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypatch, capsys, family):
+@pytest.mark.parametrize(("family", "seconds"), [("hubert", 1), ("whisper", 2.5), ("wav2vec2-bert", 0.5)])
+def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypatch, capsys, family, seconds):
     model, extractor = make_encoder(family, head=True), make_feature_extractor(family)
+    told = {1: "one second of speech", 2.5: "2.5 seconds of speech", 0.5: "0.5 seconds of speech"}[seconds]
     model.config.id2label = {index: f"label {index}" for index in range(model.config.num_labels)}
     encoders.save_folder(tmp_path / "this/folder", model, extractor)
-    exporting.write_onnx(tmp_path / "this/folder/model.onnx", model, extractor)
+    exporting.write_onnx(tmp_path / "this/folder/model.onnx", model, extractor, seconds)
     base = {"id": "some/base", "revision": None, "licence": None}
     data = {"corpus": "mine", "tested": None, "datasets": None, "language": None, "items": {"test": 2}}
-    card = cards.describe_finetuned(model, extractor, METRICS, base, data, None)
+    card = cards.describe_finetuned(model, extractor, METRICS, base, data, None, seconds)
+    assert told in card and ("One second on a CPU" in card) == (seconds == 1)
     assert "Full → pruned" not in card
     audio = np.random.default_rng(0).normal(0, 0.1, 12_000).astype(np.float32)
     soundfile.write(tmp_path / "speech.wav", audio, 16000, subtype="FLOAT")
     monkeypatch.chdir(tmp_path)
     [_, code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     exec(code, {})
-    inputs = encoders.prepare(extractor, np.pad(audio, (0, 4_000))[None])
+    clip = np.pad(audio, (0, 40_000))[None, : round(16_000 * seconds)]
+    inputs = encoders.prepare(extractor, clip)
     with torch.no_grad():
         expected = model(**inputs).logits.argmax().item()
     assert capsys.readouterr().out.strip() == f"label {expected}"

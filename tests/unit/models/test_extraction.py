@@ -164,6 +164,27 @@ def test_labels_of_one_recording_share_its_embedding(task, clips):
     assert (rows.tolist(), items["label"].tolist()) == ([4, 3, 1, 0], ["a", "b", "a", "b"])
 
 
+@pytest.mark.parametrize("seconds", [0.5, 2.5])
+@pytest.mark.parametrize("frames", ["all", "valid"])
+def test_clips_are_cut_or_padded_to_their_length(task, clips, seconds, frames):
+    """By hand: half a second keeps 8,000 samples, 25 frames; two and a half add zeros."""
+    task.params.settings |= {"seconds": seconds, "frames": frames}
+    embed.main(task)
+    longer = np.zeros((N, round(16000 * seconds)), np.float32)
+    longer[:, :16000] = clips[0][:, : longer.shape[1]]
+    lengths = clips[1] if frames == "valid" else None
+    expected = expected_embeddings(task, (longer, clips[1]), lengths)
+    np.testing.assert_allclose(read(task), expected, rtol=1e-4, atol=1e-5)
+    with h5py.File(task.output.embeddings) as file:
+        assert file.attrs["seconds"] == seconds
+
+
+def test_clips_that_make_no_frame_are_refused(task):
+    task.params.settings["seconds"] = 0.01
+    with pytest.raises(ValueError, match=r"^clips.seconds: 0.01; model tiny has convolutions that make no"):
+        embed.main(task)
+
+
 def test_frames_valid_pools_the_signal_only(task, clips):
     task.params.settings["frames"] = "valid"
     embed.main(task)
@@ -250,8 +271,11 @@ def test_phonemes_after_the_first_second_have_no_context(task, clips):
         task.input.dataset, index=False
     )
     task.params.settings["context"] = "word"
-    with pytest.raises(ValueError, match=r"clip0 has phonemes after its first second.*context: segment"):
+    with pytest.raises(ValueError, match=r"first 1 s, .*raise clips.seconds.*context: segment"):
         embed.main(task)
+    task.params.settings["seconds"] = 1.01
+    embed.main(task)
+    assert read(task).shape[1] == 1
 
 
 def test_the_file_says_where_it_comes_from(task, monkeypatch):

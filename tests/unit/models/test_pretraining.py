@@ -90,8 +90,22 @@ def test_a_plain_encoder_folder_comes_out(corpus_folder, tmp_path, objective):
     assert feature_extractor.do_normalize
     encoders.check_layers(model, 2, "pretrained")
     assert model(torch.zeros(1, 16000)).last_hidden_state.shape == (1, N_FRAMES, 16)
-    assert (record["source"], record["settings"]) == ("pretrain", SETTINGS[objective])
+    assert (record["source"], record["settings"]) == ("pretrain", SETTINGS[objective] | {"seconds": 1})
     assert [epoch["epoch"] for epoch in record["history"]] == [1, 2]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.5])
+@pytest.mark.parametrize("objective", ["hubert", "wav2vec2"])
+def test_it_hears_clips_of_their_length(corpus_folder, tmp_path, monkeypatch, objective, seconds):
+    objectives, heard = pretraining.OBJECTIVES, []
+
+    def note(config, waves, recipe):
+        heard.append(waves.shape)
+        return objectives[objective](config, waves, recipe)
+
+    monkeypatch.setattr(pretraining, "OBJECTIVES", {objective: note})
+    run(corpus_folder, tmp_path, SETTINGS[objective] | {"seconds": seconds})
+    assert heard == [(N_CLIPS, round(16000 * seconds))]
 
 
 @pytest.mark.parametrize("objective", ["hubert", "wav2vec2"])

@@ -4,7 +4,7 @@ import sys
 from itertools import groupby, pairwise
 
 import pytest
-from convexprune.models import encoders, exporting, runtimes
+from convexprune.models import encoders, exporting, runtimes, timing
 from encoder_factory import make_encoder, make_feature_extractor
 
 # A program whose passes leave their times in a file.
@@ -73,8 +73,7 @@ def test_both_runtimes_are_timed_whatever_lies_in_the_users_folder(tmp_path, mon
     exporting.write_onnx(tmp_path / "model.onnx", model, extractor)
     (tmp_path / "queue.py").write_text("raise SystemExit('shadowed')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    found = runtimes.compare_runtimes(
-        tmp_path / "model", tmp_path / "model.onnx", threads=1, runs=3, warmup=1
-    )
+    passes = timing.Passes(runs=3, warmup=1, seconds=0.5)
+    found = runtimes.compare_runtimes(tmp_path / "model", tmp_path / "model.onnx", passes, threads=1)
     assert 0 < found["latency"]["median"] < 1 and 0 < found["torch_latency"]["median"] < 1
     assert found["runs"] == 3 and found["disturbed"] in (True, False)

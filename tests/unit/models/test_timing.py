@@ -120,14 +120,15 @@ def folders(tmp_path):
     return tmp_path
 
 
-def call(folders, layers=1, full_layers=LAYERS):
+def call(folders, layers=1, full_layers=LAYERS, seconds=1):
     names = {"model": "tiny", "task": "words"}
     pair = folders / str(LAYERS), folders / "1"
     options = {"full_layers": full_layers, "layers": layers, "machine": devices.begin(0, 1)}
-    return timing.time_inference(*pair, names, runs=20, warmup=3, **options)
+    return timing.time_inference(*pair, names, passes=timing.Passes(20, 3, seconds), **options)
 
 
-def test_inference_of_both_folders_is_timed(folders, monkeypatch):
+@pytest.mark.parametrize("seconds", [0.5, 1, 2.5])
+def test_inference_of_both_folders_is_timed(folders, monkeypatch, seconds):
     seen = []
     from transformers import HubertForSequenceClassification
 
@@ -140,9 +141,9 @@ def test_inference_of_both_folders_is_timed(folders, monkeypatch):
         return forward(self, audio)
 
     monkeypatch.setattr(HubertForSequenceClassification, "forward", note)
-    found = call(folders)
+    found = call(folders, seconds=seconds)
     assert [layers for layers, _, _ in seen] == [LAYERS, 1] * (20 + 3)
-    assert {shape for _, shape, _ in seen} == {(1, 16000)}
+    assert {shape for _, shape, _ in seen} == {(1, 16000 * seconds)}
     assert len({spread for _, _, spread in seen}) == 1
     assert seen[0][2] == pytest.approx(1, abs=0.05)
     expected = {
@@ -151,6 +152,7 @@ def test_inference_of_both_folders_is_timed(folders, monkeypatch):
         "layers": 1,
         "full_layers": LAYERS,
         "runs": 20,
+        "seconds": seconds,
         "threads": 1,
     }
     assert {key: found[key] for key in expected} == expected

@@ -5,7 +5,7 @@ import pytest
 from convexprune.results.answer import Tables, answer
 
 
-def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5, layers=2):
+def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5, layers=2, seconds=1):
     """A model of four layers, pruned to `layers`, on 500 test items."""
     run = {"model": "tiny", "task": "words"}
     return Tables(
@@ -19,7 +19,7 @@ def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5
             [
                 run
                 | {"layers": 2, "full_median": 0.012, "pruned_median": 0.012 * ratio}
-                | {"ratio_median": ratio, "disturbed": disturbed}
+                | {"ratio_median": ratio, "disturbed": disturbed, "seconds": seconds}
             ]
         ),
         costs=pd.DataFrame(
@@ -53,6 +53,7 @@ def test_it_names_the_folder_and_says_how_accurate_fast_and_small_the_model_is()
         ({"p_value": 0.0004}, "use the full model, `results/mine/finetuned/tiny/words/4/0/`."),
         ({"p_value": 0.0004}, "p < 0.001"),
         ({"ratio": 1.02}, "It is not faster (12.0 → 12.2 ms"),
+        ({"seconds": 2.5}, "(12.0 → 6.0 ms for 2.5 s of audio)"),
         ({"disturbed": True}, "6.0 ms for a second of audio; other work ran beside it: measure again)"),
         ({"layers": 4}, "- **tiny, words**: keep all 4 layers. Nothing was pruned."),
     ],

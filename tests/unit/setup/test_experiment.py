@@ -1,6 +1,7 @@
 """What a config asks for, and that the settings of its jobs are those that the library takes."""
 
 import dataclasses
+import json
 
 import pytest
 from convexprune.finetuning.recipe import Recipe
@@ -24,9 +25,9 @@ def test_settings_are_those_that_the_library_takes(config):
         recipe = Recipe(**experiment.finetuning_settings(config, run.model, run.task, run.layers))
         size = "full" if run.layers == recipe.full_layers else "pruned"
         assert recipe.learning_rate == config["finetuning"]["learning_rate"][run.task][size]
-    for model in config["models"].values():
+    for name, model in config["models"].items():
         if model["source"] == "pretrain":
-            assert Pretraining(layers=model["layers"], **model["pretrain"]).epochs > 0
+            assert Pretraining(**experiment.pretraining_settings(config, name)).epochs > 0
 
 
 def test_runs_are_full_pruned_and_swept_models_of_every_seed(config):
@@ -68,3 +69,25 @@ def test_a_run_names_its_columns():
         "layers": 3,
         "seed": 0,
     }
+
+
+def test_only_whisper_is_imported_for_a_length_of_clips(config, tmp_path):
+    """By its id on the hub or its config.json; what else is imported stays when the length changes."""
+    hub = {"source": "hub", "revision": "main", "layers": 2, "keep": {}}
+    models = {"hub": hub | {"id": "a/b"}, "hub whisper": hub | {"id": "a/Whisper-tiny"}}
+    for kind in ("wav2vec2", "whisper"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "config.json").write_text(json.dumps({"model_type": kind}), encoding="utf-8")
+        models[kind] = {"source": "path", "path": str(tmp_path / kind), "layers": 2, "keep": {}}
+    config = {**config, "models": models, "clips": {"seconds": 2.5}}
+    settings = {name: experiment.source_settings(config, name) for name in models}
+    assert [name for name in models if "seconds" in settings[name]] == ["hub whisper", "whisper"]
+    assert settings["whisper"] == {"path": str(tmp_path / "whisper"), "layers": 2, "seconds": 2.5}
+    assert settings["hub"] == {"id": "a/b", "revision": "main", "layers": 2}
+
+
+def test_phonemes_depend_on_the_length_of_clips_only_within_their_word(config):
+    for context in ("segment", "word"):
+        phonemes = {"context": context, "max_failed_share": 0.1, "min_count": 1}
+        settings = experiment.phoneme_settings({**config, "datasets": {"phonemes": phonemes}})
+        assert ("seconds" in settings) == (context == "word")

@@ -200,8 +200,8 @@ FRAMES = {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 
     [
         ({}, None),
         ({"mask_time_length": 49}, None),
-        ({"mask_time_length": 50}, "mask_time_length 50; must be 1 to 49 (frames of a second)"),
-        ({"mask_time_length": 0}, "mask_time_length 0; must be 1 to 49 (frames of a second)"),
+        ({"mask_time_length": 50}, "mask_time_length 50; must be 1 to 49 (frames of a clip)"),
+        ({"mask_time_length": 0}, "mask_time_length 0; must be 1 to 49 (frames of a clip)"),
         ({"mask_time_length": 50, "mask_time_prob": 0}, None),
         ({"conv_stride": [5, 4, 4, 4, 4, 2, 2]}, "mask_time_length 10; must be 1 to 3"),
         ({"mask_feature_length": 17}, None),
@@ -217,5 +217,36 @@ FRAMES = {"conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 
 def test_masks_fit_into_a_second(config, said):
     base = {"model_type": "wav2vec2", **FRAMES} if "model_type" not in config else {"hidden_size": 16}
     problems = list(model_files.find_mask_problems(base | config))
+    assert len(problems) == (said is not None)
+    assert said is None or said in problems[0]
+
+
+def test_longer_clips_take_longer_masks():
+    config = {"model_type": "wav2vec2", **FRAMES, "mask_time_length": 50}
+    assert not list(model_files.find_mask_problems(config, 2.5))
+    [problem] = model_files.find_mask_problems(config | {"mask_time_length": 25}, 0.5)
+    assert "must be 1 to 24" in problem
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds", "said"),
+    [
+        ({"model_type": "wav2vec2", **FRAMES}, 0.025, None),  # 400 samples make one frame
+        ({"model_type": "wav2vec2", **FRAMES}, 0.0249, "convolutions that make no frame of such clips"),
+        ({"model_type": "sew", **FRAMES, "squeeze_factor": 2}, 0.03, "convolutions that make no frame"),
+        ({"model_type": "wav2vec2-bert"}, 0.035, None),
+        ({"model_type": "wav2vec2-bert"}, 0.034, "a filter bank that makes no frame of such clips"),
+        ({"model_type": "whisper"}, 30, None),
+        ({"model_type": "whisper", "max_source_positions": 100}, 2, None),
+        (
+            {"model_type": "whisper", "max_source_positions": 100},
+            2.1,
+            "max_source_positions 100, of which these clips need 150",
+        ),
+        ({"model_type": "whisper", "max_source_positions": 100}, 0.01, None),
+    ],
+)
+def test_clips_that_a_model_cannot_take_are_told(config, seconds, said):
+    problems = list(model_files.find_clip_problems(config, seconds))
     assert len(problems) == (said is not None)
     assert said is None or said in problems[0]

@@ -80,18 +80,34 @@ def test_the_time_here_is_that_of_jobs_side_by_side(demo):
     assert 0.16 / 3 < needs.disk(demo) < 0.16 * 3
 
 
-def test_a_model_with_a_fixed_window_costs_as_much_as_its_window(paper, tmp_path):
-    """Whisper computes 30 s for a clip of one."""
+@pytest.mark.parametrize(("seconds", "window"), [(1, 1), (2.5, 3), (30, 30)])
+def test_work_grows_with_the_clips_and_whisper_computes_whole_seconds(paper, tmp_path, seconds, window):
     minutes = []
-    windows = ("wav2vec2-bert", 5000), ("whisper", 1500)  # those positions are the most, not those computed
-    for kind, positions in windows:
-        config = {"hidden_size": 384, "model_type": kind, "max_source_positions": positions}
+    paper = paper | {"clips": {"seconds": seconds}}
+    for kind in ("wav2vec2-bert", "whisper"):
+        config = {"hidden_size": 384, "model_type": kind, "max_source_positions": 1500}
         (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
         model = {"source": "path", "path": str(tmp_path), "layers": 4}
         minutes.append(
             needs.minutes(Job("embed", "mine", 4), paper | {"models": {"mine": model}}) - needs.START
         )
-    assert minutes[1] == pytest.approx(30 * minutes[0])
+    assert minutes[1] == pytest.approx(window / seconds * minutes[0])
+    one = needs.minutes(Job("embed", "hubert-base", 12), paper | {"clips": {"seconds": 1}}) - needs.START
+    found = needs.minutes(Job("embed", "hubert-base", 12), paper) - needs.START
+    assert found == pytest.approx(seconds * one)
+
+
+def test_longer_clips_take_more_memory(paper):
+    """wav2vec2-base, with 2 threads: 16 clips embedded, 8 in training; MB beyond those of one second."""
+    measured = {("embed", 2): 308, ("embed", 4): 922, ("finetune", 2): 197, ("finetune", 4): 1000}
+    for (rule, seconds), more in measured.items():
+        changes = {"clips": {"seconds": seconds}, "embeddings": paper["embeddings"] | {"batch_size": 16}}
+        changes["finetuning"] = paper["finetuning"] | {"micro_batch_size": 8}
+        found = needs.memory_of_longer(Job(rule, "wav2vec2-base", 12), paper | changes)
+        assert more <= found < 2.5 * more
+    for job in needs.list_jobs(paper):
+        assert needs.memory(job, paper | {"clips": {"seconds": 30}}) >= needs.memory(job, paper)
+        assert needs.memory_of_longer(job, paper) == 0
 
 
 def test_exactly_the_rules_that_are_submitted_have_needs(root):

@@ -26,7 +26,6 @@ from numpy.typing import ArrayLike
 from convexprune.jobs import csv_files, files, hdf5
 
 SAMPLING_RATE = 16_000
-CLIP_SAMPLES = 16_000  # a model's input: one second
 SPLITS = ("train", "validation", "test")
 COLUMNS = ["path", "word", "speaker", "split", "offset", "n_samples", "digest", "remarks"]
 ITEM_COLUMNS = ["item", "start", "end", "label", "speaker", "split"]  # of a dataset: spans of the corpus
@@ -163,18 +162,25 @@ def read_dataset(path: str | os.PathLike[str]) -> pd.DataFrame:
     return csv_files.read(path)[ITEM_COLUMNS].astype({"start": int, "end": int})
 
 
-def read_clips(path: str | os.PathLike[str], start: ArrayLike, end: ArrayLike) -> np.ndarray:
-    """Clips of one second from `samples[start:end]` of a finished corpus' HDF5 file.
+def count_samples(seconds: float) -> int:
+    """The samples of a clip of `seconds`."""
+    return round(seconds * SAMPLING_RATE)
 
-    `start` and `end` are one position or N of them. Returns float32 in [-1, 1), shape (N, 16000), N = 1 for a
-    single position. A shorter clip is padded with zeros; a longer one is cut to its first second.
+
+def read_clips(
+    path: str | os.PathLike[str], start: ArrayLike, end: ArrayLike, seconds: float = 1
+) -> np.ndarray:
+    """Clips of `seconds` from `samples[start:end]` of a finished corpus' HDF5 file.
+
+    `start` and `end` are one position or N of them. Returns float32 in [-1, 1), shape (N, samples), N = 1 for
+    a single position. A shorter clip is padded with zeros; of a longer one the start is kept.
     """
     starts, ends = np.atleast_1d(start), np.atleast_1d(end)
-    clips = np.zeros((len(starts), CLIP_SAMPLES), np.float32)
+    clips = np.zeros((len(starts), count_samples(seconds)), np.float32)
     with open_samples(path) as samples:
         if (starts < 0).any() or (starts >= ends).any() or (ends > len(samples)).any():
             raise ValueError(f"{path} does not hold the clips asked for: they belong to another corpus")
-        for clip, first, last in zip(clips, starts, np.minimum(ends, starts + CLIP_SAMPLES), strict=True):
+        for clip, first, last in zip(clips, starts, np.minimum(ends, starts + clips.shape[1]), strict=True):
             clip[: last - first] = samples[first:last]
     clips /= 32768
     return clips

@@ -10,7 +10,7 @@ import logging
 
 import pandas as pd
 
-from convexprune.data.corpus import CLIP_SAMPLES, COLUMNS, ITEM_COLUMNS, SPLITS
+from convexprune.data.corpus import COLUMNS, ITEM_COLUMNS, SPLITS, count_samples
 from convexprune.jobs.messages import named
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ def build_phonemes(
     min_count: int,
     max_failed_share: float,
     context: str,
+    seconds: float = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """The aligned phones whose label occurs more than `min_count` times, in the order of the corpus.
 
@@ -88,13 +89,15 @@ def build_phonemes(
     table of all labels (label, count, kept; the most frequent first) and a refusal. The refusal is empty or a
     sentence that says why phonemes can have no results; then no phones are returned. The workflow still makes
     all other results; at the end `accept_phonemes` raises the refusal as an error.
+
+    In the context word, a model is given the first `seconds` of a recording.
     """
     labels = phones["label"].value_counts().rename_axis("label").reset_index()
     labels["kept"] = labels["count"] > min_count
     labels = labels.sort_values(["count", "label"], ascending=[False, True], ignore_index=True)
     kept = phones[phones["label"].isin(labels["label"][labels["kept"]])].reset_index(drop=True)
     total = phones["item"].nunique() + len(failures)
-    late = kept["start"] - kept["item"].map(recordings.set_index("path")["offset"]) >= CLIP_SAMPLES
+    late = kept["start"] - kept["item"].map(recordings.set_index("path")["offset"]) >= count_samples(seconds)
     refusal = ""
     if len(failures) > max_failed_share * total:
         refusal = (
@@ -110,8 +113,8 @@ def build_phonemes(
     elif context == "word" and late.any():
         refusal = (
             f"{kept['item'][late].nunique()} recordings, such as {kept['item'][late].iloc[0]}, have phonemes "
-            "after their first second, which is all that a model is given: take shorter recordings, or "
-            "phonemes.context: segment"
+            f"after their first {seconds:g} s, which is all that a model is given: raise clips.seconds, take "
+            "shorter recordings, or phonemes.context: segment"
         )
     if refusal:
         logger.warning("phonemes: %s. There will be no results of phonemes; others are made", refusal)

@@ -24,7 +24,7 @@ import espeakng_loader
 import numpy as np
 from scipy.signal import resample_poly
 
-from convexprune.data.corpus import CLIP_SAMPLES, SAMPLING_RATE, encode_wav
+from convexprune.data.corpus import SAMPLING_RATE, encode_wav
 from convexprune.jobs import files
 
 ESPEAK_RATE = 22_050
@@ -46,6 +46,7 @@ ACCENTS = (
     "en-029",
 )
 PITCHES = (35, 75)  # espeak's units; a factor of about 1.5 in fundamental frequency
+CLIP_SAMPLES = SAMPLING_RATE  # of a recording: one second, as in Speech Commands
 RATES = (140, 185)  # words a minute; slower speech passes one second
 PITCH_STEPS, RATE_STEPS = 3, 6  # the most by which a take differs from its speaker's pitch and rate
 

@@ -74,13 +74,14 @@ def cache_features(
     recordings: Corpus,
     dataset: str | os.PathLike[str],
     kind: str,
+    seconds: float = 1,
     batch_size: int,
     machine: Machine,
 ) -> None:
     """Write the front end's features of the training and validation rows of `dataset`.
 
     `folder` is the encoder's, `dataset` a table that points into the corpus `recordings`. The features are
-    computed as in training on `machine`, and stored as `kind`: float32 or float16.
+    those of clips of `seconds`, computed as in training on `machine`. `kind` is float32 or float16.
     """
     import torch
 
@@ -96,7 +97,7 @@ def cache_features(
         firsts = range(0, len(rows), batch_size)
         for first in Progress(firsts, desc=f"features of {Path(folder).name}", unit="batch"):
             batch = rows[first : first + batch_size]
-            clips = corpus.read_clips(recordings.samples, starts[batch], ends[batch])
+            clips = corpus.read_clips(recordings.samples, starts[batch], ends[batch], seconds)
             waves = encoders.prepare(feature_extractor, clips)["input_values"].to(machine.device)
             values = run_front_end(convolutions, waves, dtype)
             if stored is None:
@@ -114,15 +115,21 @@ def cache_features(
                 stored[row] = value
             file.check()
         file.attrs["encoder"] = encoders.read_base(folder)["fingerprint"]
+        file.attrs["seconds"] = seconds
         file.attrs["inputs"] = provenance.fingerprint(recordings.fingerprint, dataset)
 
 
-def check_features(path: str | os.PathLike[str], encoder: str, inputs: str) -> None:
-    """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints)."""
+def check_features(path: str | os.PathLike[str], encoder: str, inputs: str, seconds: float) -> None:
+    """Raise ValueError unless `path` holds all features of that encoder and those inputs (fingerprints).
+
+    They must be of clips of `seconds`.
+    """
     with hdf5.read(path, "features") as file:
-        found = {name: file.attrs.get(name) for name in ("encoder", "inputs")}
-    if found != {"encoder": encoder, "inputs": inputs}:
-        raise ValueError(f"{path} holds features of other weights or recordings; delete it and run again")
+        found = {name: file.attrs.get(name) for name in ("encoder", "inputs", "seconds")}
+    if found != {"encoder": encoder, "inputs": inputs, "seconds": seconds}:
+        raise ValueError(
+            f"{path} holds features of other weights, recordings or clips; delete it and run again"
+        )
 
 
 def read_features(path: str | os.PathLike[str], rows: np.ndarray) -> np.ndarray:

@@ -66,8 +66,8 @@ class FineTuned:
 class Clips:
     """Rows of a dataset as the model takes them: normalised waveforms and labels as numbers.
 
-    Items come as batches: clips zero-padded to one second and prepared by `encoders.prepare` (for the paper's
-    models {"input_values": float32 (B, 16000)}), and "labels" (B,). A clip is read only when its batch is
+    Items come as batches: clips of `seconds`, prepared by `encoders.prepare` (for the paper's models
+    {"input_values": float32 (B, samples)}), and "labels" (B,). A clip is read only when its batch is
     requested.
     """
 
@@ -77,8 +77,9 @@ class Clips:
         table: pd.DataFrame,
         feature_extractor: SequenceFeatureExtractor,
         label2id: dict[str, int],
+        seconds: float = 1,
     ) -> None:
-        self.samples = samples
+        self.samples, self.seconds = samples, seconds
         self.starts, self.ends = table["start"].to_numpy(), table["end"].to_numpy()
         self.labels = np.array(table["label"].map(label2id))
         self.feature_extractor = feature_extractor
@@ -87,7 +88,7 @@ class Clips:
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
-        clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices])
+        clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices], self.seconds)
         return {
             **encoders.prepare(self.feature_extractor, clips),
             "labels": self.labels[indices],
@@ -143,7 +144,7 @@ def build_classifier(
     """The classifier of `labels` on `encoder` pruned to `layers` layers, and the full one's parameter count.
 
     Torch's generator draws the new head. Raises ValueError if the encoder does not have `recipe.full_layers`
-    layers, and if its config asks for masks that do not fit into a second.
+    layers or cannot take the clips, and if its config asks for masks that do not fit into a clip.
     """
     full = encoders.load_classifier(
         encoder,
@@ -155,7 +156,9 @@ def build_classifier(
         layerdrop=recipe.layerdrop,
     )
     encoders.check_layers(full, recipe.full_layers, str(encoder))
-    for problem in model_files.find_mask_problems(full.config.to_dict() if recipe.spec_augment else {}):
+    encoders.check_length(full, recipe.seconds, str(encoder))
+    stated = full.config.to_dict() if recipe.spec_augment else {}
+    for problem in model_files.find_mask_problems(stated, recipe.seconds):
         raise ValueError(
             f"the config.json of {encoder} says {problem}: set finetuning.spec_augment to false, or change it"
         )
@@ -216,14 +219,14 @@ def finetune(
     model.to(machine.device)  # the front end too: the test split runs through it even with cached features
     feature_extractor = loading.load_feature_extractor(encoder)
     clips: dict[str, trainer.Clips] = {
-        split: Clips(recordings.samples, table, feature_extractor, model.config.label2id)
+        split: Clips(recordings.samples, table, feature_extractor, model.config.label2id, recipe.seconds)
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(recordings.fingerprint, dataset)
     settings = dict(sorted(dataclasses.asdict(recipe).items()))
     key = identify_run(base, inputs, settings, run.layers, run.seed, dataclasses.asdict(machine))
     if cached:
-        features.check_features(cached, base["fingerprint"], inputs)
+        features.check_features(cached, base["fingerprint"], inputs, recipe.seconds)
         for split in ("train", "validation"):
             clips[split] = CachedClips(cached, splits[split], model.config.label2id)
     with resuming.claim(Path(checkpoint), key):

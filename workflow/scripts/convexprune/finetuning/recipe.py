@@ -25,3 +25,4 @@ class Recipe:
     projector_size: int  # width of the projector (paper, by its parameter counts: 256)
     precision: str  # auto (by device), float32, bfloat16 or float16
     cache_features: str  # none, or the precision of the stored features of the front end
+    seconds: float = 1  # of a clip (paper: 1)

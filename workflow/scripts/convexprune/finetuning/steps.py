@@ -109,7 +109,7 @@ def resume(
         encoders.freeze_front_end(model)
     feature_extractor = loading.load_feature_extractor(folder)
     rows = pick_clips(table, recipe.batch_size, steps)
-    waves = finetune.Clips(samples, rows, feature_extractor, model.config.label2id)
+    waves = finetune.Clips(samples, rows, feature_extractor, model.config.label2id, recipe.seconds)
     cached = run["cached_features"] != "none"
     clips = hold_features(waves, model, machine) if cached else waves
     with tempfile.TemporaryDirectory() as scratch, finetune.faster(model, machine, cached=cached):

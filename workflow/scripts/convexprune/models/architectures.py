@@ -46,7 +46,7 @@ class Layout:
     frames: Callable[[PreTrainedConfig], Frames] = frames_of_convolutions
     layerdrop: str = "layerdrop"  # its key in the config
     decoder: bool = False  # whether checkpoints also hold a decoder
-    any_length: bool = True  # if not, an exported model takes only clips of one second
+    any_length: bool = True  # if not, an exported model takes only clips of one length
 
 
 # An architecture that is not listed must be laid out like wav2vec 2.0. (WavLM is; its relative positions are
@@ -61,7 +61,7 @@ LAYOUTS = {
     "sew": Layout(any_length=False),
     # Its layers are DeBERTa's: each holds its last norm. A table beside them holds relative positions.
     "sew-d": Layout(layers="encoder.encoder.layer", norm=(), any_length=False),
-    # Its spectra are centred on every 10 ms, and every second one makes a frame. It pads clips to 30 s.
+    # Its spectra are centred on every 10 ms, and every second one makes a frame. It pads clips to its window.
     "whisper": Layout(
         front_end=("conv1", "conv2"),
         positions=("embed_positions",),

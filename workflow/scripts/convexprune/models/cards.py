@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from convexprune.data import corpus
 from convexprune.models import sources
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PRUNED = """---
 FINETUNED = (
     PRUNED
     + """
-Fine-tuned to tell {{ labels | length }} {{ task }} from one second of speech at 16 kHz, by the method of
+Fine-tuned to tell {{ labels | length }} {{ task }} from {{ clip }} of speech at 16 kHz, by the method of
 Dorszewski, Tětková and Hansen, *Convexity-based Pruning of Speech Representation Models* (who count layers
 from 0: the last one kept is their layer {{ layers - 1 }}).
 
@@ -33,7 +34,7 @@ from 0: the last one kept is their layer {{ layers - 1 }}).
 {% for name, value in rows.items() -%}
 | {{ name }} | {{ value }} |
 {% endfor %}
-Labels: {{ labels | join(", ") }}. Clips shorter than a second were padded with zeros in training.
+Labels: {{ labels | join(", ") }}. Clips shorter than {{ shorter }} were padded with zeros in training.
 
 ```python
 import soundfile
@@ -53,7 +54,7 @@ import soundfile
 from transformers import AutoFeatureExtractor
 
 samples, rate = soundfile.read("speech.wav", dtype="float32")  # at 16 kHz
-samples = numpy.pad(samples[:16000], (0, max(0, 16000 - len(samples))))  # one second, as in training
+{{ cut }}  # {{ clip }}, as in training
 extract = AutoFeatureExtractor.from_pretrained("this/folder")
 session = onnxruntime.InferenceSession("this/folder/model.onnx")
 name = session.get_inputs()[0].name
@@ -117,13 +118,14 @@ def describe_finetuned(
     base: dict[str, Any],
     data: dict[str, Any],
     timed: dict[str, Any] | None,
+    seconds: float = 1,
 ) -> str:
     """The card of a pruned, fine-tuned classifier.
 
     `metrics` are those of its metrics.json, `base` its encoder's id, revision and licence. `data` has corpus
     and the split that words were tested on (in words), datasets (of the hub) and language (None if there are
     none), and items by split. `timed` is the timing file of the full and the pruned model; None if nothing
-    was pruned.
+    was pruned. Clips had `seconds`.
     """
     task, layers, onnx = metrics["task"], metrics["layers"], metrics["onnx"]
     # The task of speakers uses only the training recordings, split anew.
@@ -152,6 +154,7 @@ def describe_finetuned(
         "base_model_layers": metrics["full_layers"],
     }
     beside = " (other work ran beside it: measure it again)" if onnx["disturbed"] else ""
+    clip = "one second" if seconds == 1 else f"{seconds:g} seconds"
     items = ", ".join(f"{count:,} {split}" for split, count in data["items"].items())
     latency, torch_latency = (1000 * onnx[key]["median"] for key in ("latency", "torch_latency"))
     rows = {
@@ -161,12 +164,19 @@ def describe_finetuned(
         "Parameters": f"{metrics['parameters']:,}; the full classifier has {metrics['full_parameters']:,}",
         "Training": f"{metrics['steps']:,} steps, learning rate {metrics['learning_rate']:g}, "
         f"seed {metrics['seed']}",
-        "One second on a CPU": f"{latency:.1f} ms by ONNX Runtime, {torch_latency:.1f} ms by PyTorch, "
+        f"{clip.capitalize()} on a CPU": f"{latency:.1f} ms by ONNX Runtime, "
+        f"{torch_latency:.1f} ms by PyTorch, "
         f"threads: {onnx['threads']}, on {onnx['machine']}{beside}",
-        **({"Full → pruned, one second": describe_times(timed)} if timed else {}),
+        **({f"Full → pruned, {clip}": describe_times(timed)} if timed else {}),
         "ONNX against PyTorch": f"logits differ by {onnx['max_difference']:.1e} at most",
     }
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     preparation = describe_preparation(feature_extractor)
     content = {"task": task, "labels": labels, "rows": rows, "preparation": preparation}
+    size = corpus.count_samples(seconds)
+    content |= {
+        "clip": clip,
+        "shorter": "a second" if seconds == 1 else clip,
+        "cut": f"samples = numpy.pad(samples[:{size}], (0, max(0, {size} - len(samples))))",
+    }
     return fill(FINETUNED, model, base, fields, content)

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 COLUMNS = ["layers", "full_layers", "parameters", "bytes", "multiply_adds"]
 
 
-def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: int) -> pd.DataFrame:
+def count_costs(
+    folder: str | os.PathLike[str], classes: int, projector_size: int, seconds: float = 1
+) -> pd.DataFrame:
     """The costs of the classifier of `classes` classes on the encoder in `folder`: a row per depth, 0 to L.
 
     COLUMNS: `parameters` of encoder, projector and head; `bytes` of its model.safetensors in float32;
-    `multiply_adds` of a forward pass over one second of audio (`count_multiply_adds`). Reads config.json and
+    `multiply_adds` of a forward pass over a clip of `seconds` (`count_multiply_adds`). Reads config.json and
     preprocessor_config.json only. Raises ValueError for a family that is not supported.
     """
     import torch
@@ -32,8 +34,9 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     head = {"num_labels": classes, "classifier_proj_size": projector_size, "use_weighted_layer_sum": False}
     config = encoders.configure_classifier(folder, **head)
     feature_extractor = loading.load_feature_extractor(folder)
-    second = encoders.prepare(feature_extractor, np.zeros((1, corpus.SAMPLING_RATE), np.float32))
-    second = {name: values.to("meta") for name, values in second.items()}
+    clip = np.zeros((1, corpus.count_samples(seconds)), np.float32)
+    prepared = encoders.prepare(feature_extractor, clip)
+    prepared = {name: values.to("meta") for name, values in prepared.items()}
     with torch.device("meta"):
         # Eager attention consists of matrix products, which the counter knows.
         full = AutoModelForAudioClassification.from_config(config, attn_implementation="eager").eval()
@@ -41,7 +44,7 @@ def count_costs(folder: str | os.PathLike[str], classes: int, projector_size: in
     rows = []
     for layers in range(full_layers + 1):
         model = pruning.prune(full, layers)
-        counts = model.num_parameters(), count_bytes(model), count_multiply_adds(model, second)
+        counts = model.num_parameters(), count_bytes(model), count_multiply_adds(model, prepared)
         rows.append((layers, full_layers, *counts))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -20,6 +20,7 @@ from convexprune.data import corpus
 from convexprune.jobs import files, provenance
 from convexprune.models import loading
 from convexprune.models.architectures import LAYOUTS, Frames, layout_of
+from convexprune.setup import model_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,6 +96,12 @@ def check_layers(model: PreTrainedModel, layers: int, name: str) -> None:
         raise ValueError(
             f"model {name} has {found} transformer layers, but its config entry says layers: {layers}"
         )
+
+
+def check_length(model: PreTrainedModel, seconds: float, name: str) -> None:
+    """Raise ValueError if `model`, called `name`, cannot take clips of `seconds`."""
+    for problem in model_files.find_clip_problems(model.config.to_dict(), seconds):
+        raise ValueError(f"clips.seconds: {seconds:g}; model {name} has {problem}")
 
 
 def freeze_front_end(model: PreTrainedModel) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from convexprune.data import corpus
 from convexprune.jobs import files, provenance
-from convexprune.models import cards, encoders, loading, pruning, runtimes, sources
+from convexprune.models import cards, encoders, loading, pruning, runtimes, sources, timing
 from convexprune.models.architectures import layout_of
 
 if TYPE_CHECKING:
@@ -34,16 +34,21 @@ OPSET = 18
 
 
 def write_onnx(
-    path: str | os.PathLike[str], model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor
+    path: str | os.PathLike[str],
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    seconds: float = 1,
 ) -> None:
-    """Write a classifier as an ONNX file in float32, for any batch and, if the architecture can, any length.
+    """Write a classifier as an ONNX file in float32, for any batch.
+
+    It takes clips of any length if the architecture can, else of `seconds`.
 
     Uses torch's tracing exporter: it takes a second where the newer one takes ten, and it works for every
     architecture of the contract test.
     """
     import torch
 
-    noise = np.random.default_rng(0).standard_normal((2, corpus.CLIP_SAMPLES), np.float32)
+    noise = np.random.default_rng(0).standard_normal((2, corpus.count_samples(seconds)), np.float32)
     [(name, values)] = encoders.prepare(feature_extractor, noise).items()
     open_axes = {0: "batch", 1: "time"} if layout_of(model.config).any_length else {0: "batch"}
     with files.atomic(path) as temporary, warnings.catch_warnings():
@@ -62,18 +67,23 @@ def write_onnx(
 
 
 def check_onnx(
-    session: InferenceSession, model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor
+    session: InferenceSession,
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    seconds: float = 1,
 ) -> float:
     """The largest difference of logits between ONNX Runtime and PyTorch, for several batches and lengths.
 
-    Raises ValueError if it is above TOLERANCE.
+    Clips are of `seconds` and, if the architecture takes any length, of another one. Raises ValueError if the
+    difference is above TOLERANCE.
     """
     import torch
 
     differences = []
-    cases = [(3, corpus.CLIP_SAMPLES), (1, corpus.CLIP_SAMPLES)]
-    if layout_of(model.config).any_length:
-        cases.append((1, corpus.CLIP_SAMPLES // 2))
+    samples = corpus.count_samples(seconds)
+    cases = [(3, samples), (1, samples)]
+    if layout_of(model.config).any_length:  # half of a short clip may be too short for a frame
+        cases.append((1, samples // 2 if seconds >= 1 else 2 * samples))
     for clips, samples in cases:
         noise = np.random.default_rng(1).standard_normal((clips, samples), np.float32)
         [(name, values)] = encoders.prepare(feature_extractor, noise).items()
@@ -132,17 +142,16 @@ def export(
     folder: str | os.PathLike[str],
     described: Described,
     *,
-    corpus: str,
-    runs: int,
-    warmup: int,
+    passes: timing.Passes,
     threads: int,
+    corpus: str,
     test: str = "paper",
 ) -> None:
     """Write the fine-tuned model in `folder` to the folder `output`, with ONNX file, model card and metrics.
 
-    `corpus` is the kind of corpus in the config, `test` its test split (`read_data`). `runs` are timed after
-    `warmup`, with `threads`. The metrics.json is that of the fine-tuned model with `onnx` added:
-    max_difference of the logits, latency and torch_latency (seconds on the CPU).
+    `passes` are timed with `threads`. `corpus` is the kind of corpus in the config, `test` its test split
+    (`read_data`). The metrics.json is that of the fine-tuned model with `onnx` added: max_difference of the
+    logits, latency and torch_latency (seconds on the CPU).
 
     Raises ValueError if ONNX Runtime and PyTorch differ by more than TOLERANCE.
     """
@@ -153,12 +162,12 @@ def export(
     model = encoders.load_classifier(folder)
     feature_extractor = loading.load_feature_extractor(folder)
     onnx = output / "model.onnx"
-    write_onnx(onnx, model, feature_extractor)
+    write_onnx(onnx, model, feature_extractor, passes.seconds)
     session = runtimes.open_onnx(onnx, threads)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     metrics["onnx"] = {
-        "max_difference": check_onnx(session, model, feature_extractor),
-        **runtimes.compare_runtimes(folder, onnx, threads=threads, runs=runs, warmup=warmup),
+        "max_difference": check_onnx(session, model, feature_extractor, passes.seconds),
+        **runtimes.compare_runtimes(folder, onnx, passes, threads=threads),
         "threads": threads,
         "versions": provenance.versions("torch", "transformers", "onnx", "onnxruntime"),
     }
@@ -170,9 +179,9 @@ def export(
     if origin["source"] != "hub":  # its id means nothing to others
         origin["id"] = metrics["model"]
     data = read_data(described.dataset, corpus, test)
-    timing = described.timing
-    timed = json.loads(Path(timing).read_text(encoding="utf-8")) if timing else None
-    card = cards.describe_finetuned(model, feature_extractor, metrics, origin, data, timed)
+    times = described.timing
+    timed = json.loads(Path(times).read_text(encoding="utf-8")) if times else None
+    card = cards.describe_finetuned(model, feature_extractor, metrics, origin, data, timed, passes.seconds)
     with files.atomic(output / "README.md") as temporary:
         temporary.write_text(card, encoding="utf-8")
     files.write_json(output / "metrics.json", metrics)

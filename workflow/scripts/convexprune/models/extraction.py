@@ -41,6 +41,7 @@ class Choice:
         False  # whether these are all recordings of the split that have a label, whichever it is
     )
     seed: int | None = None  # of the weights in the state `untrained`
+    seconds: float = 1  # of a clip
 
 
 CHUNK_ITEMS = 32  # HDF5 keeps the chunks that a batch fills, one per layer, in a cache of 8 MB
@@ -85,7 +86,7 @@ def pool_layers(
 
     Clips come zero-padded. They are normalised as the checkpoint's feature extractor asks, and no attention
     mask is given (the paper's models see the padding as silence). The mean is over the frames that start
-    before the clip ends, which leaves out Whisper's padding to 30 s. With `lengths` (B,), the samples of real
+    before the clip ends, which leaves out Whisper's padding. With `lengths` (B,), the samples of real
     signal in each clip, it is over the frames that start before the signal ends, at least one.
     """
     import torch
@@ -135,11 +136,12 @@ def pool_cut_out(
     items: pd.DataFrame,
     *,
     frames: str,
+    seconds: float,
 ) -> np.ndarray:
-    """Embeddings of items, each cut out of its recording: float32 (L + 1, items, D)."""
+    """Embeddings of items, each a clip cut out of its recording: float32 (L + 1, items, D)."""
     from convexprune.data import corpus
 
-    clips = corpus.read_clips(samples, items["start"], items["end"])
+    clips = corpus.read_clips(samples, items["start"], items["end"], seconds)
     lengths = (items["end"] - items["start"]).to_numpy() if frames == "valid" else None
     return pool_layers(model, feature_extractor, clips, lengths)
 
@@ -151,18 +153,23 @@ def pool_in_words(
     items: pd.DataFrame,
     *,
     recordings: pd.DataFrame,
+    seconds: float,
 ) -> np.ndarray:
-    """Embeddings of items within their `recordings` (rows by path): float32 (L + 1, items, D)."""
+    """Embeddings of items within their `recordings` (rows by path): float32 (L + 1, items, D).
+
+    A model is given the first `seconds` of a recording. Raises ValueError for an item that starts later.
+    """
     from convexprune.data import corpus
 
     clip, names = pd.factorize(items["item"])
     first = recordings.loc[names, "offset"].to_numpy()
-    clips = corpus.read_clips(samples, first, first + recordings.loc[names, "n_samples"].to_numpy())
+    last = first + recordings.loc[names, "n_samples"].to_numpy()
+    clips = corpus.read_clips(samples, first, last, seconds)
     start, end = (items[edge].to_numpy() - first[clip] for edge in ("start", "end"))
-    if late := sorted(set(items["item"][start >= corpus.CLIP_SAMPLES])):
+    if late := sorted(set(items["item"][start >= clips.shape[1]])):
         raise ValueError(
-            f"{late[0]} has phonemes after its first second, which is all that a model is given; "
-            "take shorter recordings, or phonemes.context: segment"
+            f"{late[0]} has phonemes after its first {seconds:g} s, which is all that a model is given; "
+            "raise clips.seconds, take shorter recordings, or phonemes.context: segment"
         )
     return pool_spans(model, feature_extractor, clips, clip, start, end)
 
@@ -224,22 +231,23 @@ def embed(
 
     A dataset without rows (phonemes that were refused) gives a file without items.
 
-    Raises ValueError for an empty split of a dataset with rows, a wrong number of layers, and hidden states
-    that are not finite.
+    Raises ValueError for an empty split of a dataset with rows, a wrong number of layers, clips of a length
+    that the model cannot take, and hidden states that are not finite.
     """
     from convexprune.data import corpus
     from convexprune.models import positions
 
     model, feature_extractor = load_state(folder, identity["state"], choice.seed)
     encoders.check_layers(model, choice.layers, identity["model"])
+    encoders.check_length(model, choice.seconds, identity["model"])
     model.to(machine.device)
     items = find_items(dataset, recordings, choice)
     if choice.context == "word":
         whole = corpus.read_table(recordings.table).set_index("path")
-        pool_items = functools.partial(pool_in_words, recordings=whole)
+        pool_items = functools.partial(pool_in_words, recordings=whole, seconds=choice.seconds)
         clip = items["item"].ne(items["item"].shift()).cumsum().to_numpy() - 1
     else:
-        pool_items = functools.partial(pool_cut_out, frames=choice.frames)
+        pool_items = functools.partial(pool_cut_out, frames=choice.frames, seconds=choice.seconds)
         clip = np.arange(len(items))
     # A clip runs once, for all its items.
     edges = np.searchsorted(clip, np.arange(0, clip.max(initial=-1) + 1, batch_size))
@@ -275,6 +283,7 @@ def embed(
                 "split": choice.split,
                 "context": choice.context,
                 "frames": choice.frames,
+                "seconds": choice.seconds,
                 "fingerprint": provenance.fingerprint(recordings.fingerprint, dataset),
                 "device": machine.device,
                 "versions": json.dumps(provenance.versions("torch", "transformers", "h5py")),

@@ -26,6 +26,7 @@ from convexprune.data.corpus import Corpus
 from convexprune.jobs import memory
 from convexprune.jobs.progress import Progress
 from convexprune.models import encoders
+from convexprune.setup.model_files import CONVOLUTIONS
 
 if TYPE_CHECKING:
     import torch
@@ -38,12 +39,7 @@ MFCC_WINDOW = 400  # samples, 25 ms
 GUMBEL_TEMPERATURE = (2.0, 0.5)  # of the quantiser, first to last step
 WARMUP_SHARE = 0.1
 SEEN_WEIGHT = 1.0  # of hubert's loss in frames that are not masked
-CONV_KERNEL = (
-    40,
-    8,
-    4,
-)  # the front end makes 49 frames per second, like that of the paper's models
-CONV_STRIDE = (20, 4, 4)
+CONV_KERNEL, CONV_STRIDE = CONVOLUTIONS
 POSITION_KERNEL = 16  # frames that the convolutional position embedding sees
 
 
@@ -66,6 +62,7 @@ class Recipe:
     clusters: int  # k-means clusters that hubert predicts
     codevectors: int  # in each of wav2vec2's two codebooks
     negatives: int  # wrong frames among which wav2vec2 must find a masked one
+    seconds: float = 1  # of a clip
 
 
 class Task(NamedTuple):
@@ -291,7 +288,8 @@ def pretrain(
     torch.set_num_threads(threads)
     set_seed(recipe.seed)
     rows = corpus.read_table(recordings.table).query("split == 'train'")
-    clips = corpus.read_clips(recordings.samples, rows["offset"], rows["offset"] + rows["n_samples"])
+    ends = rows["offset"] + rows["n_samples"]
+    clips = corpus.read_clips(recordings.samples, rows["offset"], ends, recipe.seconds)
     feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True)
     prepared = feature_extractor(list(clips), sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt")
     waves = prepared["input_values"]

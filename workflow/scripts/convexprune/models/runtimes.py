@@ -43,22 +43,32 @@ def open_onnx(path: str | Path, threads: int) -> InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def compare_runtimes(folder: Path, onnx: Path, *, threads: int, runs: int, warmup: int) -> dict[str, Any]:
-    """Seconds of a forward pass on 1 s of random audio on the CPU, by ONNX Runtime and by PyTorch.
+def compare_runtimes(folder: Path, onnx: Path, passes: timing.Passes, *, threads: int) -> dict[str, Any]:
+    """Seconds of a forward pass on a random clip on the CPU, by ONNX Runtime and by PyTorch.
 
     `folder` has the classifier, `onnx` is the same as an ONNX file.
     """
     # -P: a file queue.py where the user runs is not Python's.
     commands = [
-        [sys.executable, "-P", "-m", __name__, kind, str(folder), str(onnx), str(threads)]
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            __name__,
+            kind,
+            str(folder),
+            str(onnx),
+            str(threads),
+            str(passes.seconds),
+        ]
         for kind in ("torch", "onnx")
     ]
-    (torch_seconds, onnx_seconds), others = time_in_turn(commands, runs=runs, warmup=warmup)
+    (torch_seconds, onnx_seconds), others = time_in_turn(commands, runs=passes.runs, warmup=passes.warmup)
     return {
         "latency": timing.summarise(onnx_seconds),
         "torch_latency": timing.summarise(torch_seconds),
         "machine": devices.name_machine(),
-        "runs": runs,
+        "runs": passes.runs,
         **timing.judge_others(others),
     }
 
@@ -139,11 +149,11 @@ def serve(infer: Callable[[], Any]) -> None:
         print(json.dumps(seconds), flush=True)
 
 
-def make_pass(kind: str, folder: str, onnx: str, threads: str) -> Callable[[], Any]:
-    """A function that makes one forward pass in the runtime `kind`, torch or onnx."""
+def make_pass(kind: str, folder: str, onnx: str, threads: str, seconds: str) -> Callable[[], Any]:
+    """A function that makes one forward pass over a clip in the runtime `kind`, torch or onnx."""
     import torch
 
-    name, values = timing.make_input(folder)
+    name, values = timing.make_input(folder, float(seconds))
     if kind == "onnx":
         return partial(open_onnx(onnx, int(threads)).run, ["logits"], {name: values.numpy()})
     torch.set_num_threads(int(threads))

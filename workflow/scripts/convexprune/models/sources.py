@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from convexprune.jobs import files, messages, web
 from convexprune.jobs.progress import Progress
+from convexprune.models import windows
 from convexprune.models.encoders import check_layers, load_encoder, save_encoder
 from convexprune.setup import model_files
 
@@ -24,26 +25,30 @@ ATTEMPTS = 4  # to reach the hub, some seconds apart: a run without a network mu
 log = logging.getLogger(__name__)
 
 
-def import_encoder(folder: str | os.PathLike[str], *, path: str, layers: int) -> None:
-    """Copy the local model folder `path`, a model of `layers` layers, to an encoder folder."""
+def import_encoder(
+    folder: str | os.PathLike[str], *, path: str, layers: int, seconds: float | None = None
+) -> None:
+    """Copy the local model folder `path`, a model of `layers` layers, to an encoder folder.
+
+    Whisper's window is cut to clips of `seconds`, if given.
+    """
     given = Path(path)
     if not given.is_dir():
         raise ValueError(f"model path {given} is not a folder; it should hold config.json and the weights")
     model, feature_extractor = load_encoder(given)
     check_layers(model, layers, str(given))
-    save_encoder(
-        folder,
-        model,
-        feature_extractor,
-        {
-            "source": "path",
-            "id": given.name,
-            "revision": None,
-            "licence": read_licence(given),
-            "feature_extractor": name_preparation(given),
-            "settings": {"layers": layers, "path": path},
-        },
-    )
+    origin = {
+        "source": "path",
+        "id": given.name,
+        "revision": None,
+        "licence": read_licence(given),
+        "feature_extractor": name_preparation(given),
+        "settings": {"layers": layers, "path": path},
+    }
+    if seconds is not None:
+        feature_extractor, cut = windows.cut(model, feature_extractor, seconds, str(given))
+        origin |= cut
+    save_encoder(folder, model, feature_extractor, origin)
 
 
 def name_preparation(folder: Path) -> str:
@@ -139,8 +144,17 @@ def choose_weights(names: set[str]) -> list[str]:
     raise ValueError(f"it has neither {' nor '.join(model_files.WEIGHTS)}")
 
 
-def download_encoder(folder: str | os.PathLike[str], *, model_id: str, revision: str, layers: int) -> None:
+def download_encoder(
+    folder: str | os.PathLike[str],
+    *,
+    model_id: str,
+    revision: str,
+    layers: int,
+    seconds: float | None = None,
+) -> None:
     """Download a model of `layers` layers from the Hugging Face hub, at a revision, to an encoder folder.
+
+    Whisper's window is cut to clips of `seconds`, if given.
 
     The downloaded commit is recorded in provenance.json, and in `.{name}.commit.json` beside the folder. The
     latter outlives the folder, so that the same id and revision (a branch, perhaps) later mean the same
@@ -156,5 +170,8 @@ def download_encoder(folder: str | os.PathLike[str], *, model_id: str, revision:
         check_layers(model, layers, model_id)
         settings = {"id": model_id, "layers": layers, "revision": revision}
         origin |= {"feature_extractor": name_preparation(fetched), "settings": settings}
+        if seconds is not None:
+            feature_extractor, cut = windows.cut(model, feature_extractor, seconds, model_id)
+            origin |= cut
         save_encoder(folder, model, feature_extractor, origin)
         files.write_json(record, asked | {"commit": origin["revision"]})

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -134,9 +134,17 @@ def compare(
     }
 
 
-def make_input(folder: str | os.PathLike[str]) -> tuple[str, Tensor]:
-    """1 s of random audio, as the model in `folder` takes it: the name of its argument, and the values."""
-    audio = np.random.default_rng(0).standard_normal((1, corpus.CLIP_SAMPLES), np.float32)
+class Passes(NamedTuple):
+    """How inference is timed: `runs` passes over a clip of `seconds`, after `warmup` that do not count."""
+
+    runs: int
+    warmup: int
+    seconds: float = 1
+
+
+def make_input(folder: str | os.PathLike[str], seconds: float = 1) -> tuple[str, Tensor]:
+    """A random clip, as the model in `folder` takes it: the name of its argument, and the values."""
+    audio = np.random.default_rng(0).standard_normal((1, corpus.count_samples(seconds)), np.float32)
     [(name, values)] = encoders.prepare(loading.load_feature_extractor(folder), audio).items()
     return name, values
 
@@ -148,14 +156,12 @@ def time_inference(
     *,
     full_layers: int,
     layers: int,
-    runs: int,
-    warmup: int,
+    passes: Passes,
     machine: Machine,
 ) -> dict[str, Any]:
     """Time the model folders `full` and `pruned` (of `layers` layers) in turn; times in seconds.
 
-    The input is 1 s of random audio, batch 1, `runs` times (paper: 300) after `warmup` turns that are not
-    measured. `names` (model and task) goes into the record.
+    The input is a random clip, batch 1 (paper: 1 s, 300 times). `names` (model and task) go into the record.
 
     Raises ValueError if a folder's model does not have the layers stated.
     """
@@ -165,18 +171,19 @@ def time_inference(
     models = [encoders.load_classifier(folder).to(device) for folder in (full, pruned)]
     encoders.check_layers(models[0], full_layers, str(full))
     encoders.check_layers(models[1], layers, str(pruned))
-    inputs = make_input(full)[1].to(device)
+    inputs = make_input(full, passes.seconds)[1].to(device)
     with torch.inference_mode():
         measured = compare(
             *(lambda model=model: model(inputs) for model in models),
-            runs=runs,
-            warmup=warmup,
+            runs=passes.runs,
+            warmup=passes.warmup,
             device=device,
         )
     return {
         **names,
         "layers": layers,
         "full_layers": full_layers,
+        "seconds": passes.seconds,
         "threads": machine.threads,
         "device": devices.name_device(device),
         "machine": devices.name_machine(),

@@ -86,8 +86,9 @@ def describe_savings(timed: pd.Series, full_bytes: int, pruned_bytes: int) -> st
     faster = 100 * (1 - timed["ratio_median"])
     speed = f"{faster:.0f} % faster" if faster >= 1 else "not faster"
     again = "; other work ran beside it: measure again" if timed["disturbed"] in (True,) else ""
+    clip = "a second" if timed["seconds"] == 1 else f"{timed['seconds']:g} s"
     smaller = 100 * (1 - pruned_bytes / full_bytes)
     return (
-        f"It is {speed} ({full:.1f} → {pruned:.1f} ms for a second of audio{again})\n"
+        f"It is {speed} ({full:.1f} → {pruned:.1f} ms for {clip} of audio{again})\n"
         f"and {smaller:.0f} % smaller ({full_bytes / 1e6:.3g} → {pruned_bytes / 1e6:.3g} MB)."
     )

@@ -88,7 +88,7 @@ def study_choices(
     `seconds` is that of `read_seconds`. Columns: `lost` is the accuracy of `best on test` less that of this
     choice, means over seeds, 0 to 1. `seconds` is the time until the layers are known: that of embedding and
     judging, or that of the training steps (`time_training`) at each depth of 1 or more, with every seed.
-    `multiply_adds` are those of the chosen model for one second of audio.
+    `multiply_adds` are those of the chosen model for a clip.
 
     Raises ValueError if only the full depth was trained, and for an unknown `average`.
     """
@@ -156,7 +156,7 @@ NOTES = (
     "Time: until the layers are known, mean over models: of the jobs that embed and judge, by the clock, or "
     "of the training steps at every depth, by the time of a step that ran alone. The first is too long where "
     "other jobs ran beside them, the second too short, for evaluations are not counted.",
-    "GMAC: billions of multiply-adds that the chosen model takes for a second of audio, mean over models.",
+    "GMAC: billions of multiply-adds that the chosen model takes for a clip, mean over models.",
     "The plan: what Table 1 keeps. Convexity: the fewest layers within {tolerance:g} of the highest "
     "convexity. Linear probe: the fewest within one standard error of the best probe. Middle layer: the "
     "trained depth nearest it. The whole sweep: the best on the validation split. Best on test: by which "

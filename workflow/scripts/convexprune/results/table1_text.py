@@ -52,11 +52,11 @@ NOTES = (
     ("‡", "‡ read the stored features of the front end, which the paper's times do not."),
     (
         "",
-        "Inference: the median time for a random 1 s input, and its change ± its standard error, in PyTorch. "
+        "Inference: the median time for a random clip, and its change ± its standard error, in PyTorch. "
         "By ONNX: of the exported, pruned model in ONNX Runtime on the CPU.",
     ),
     ("†", "† was measured while other work ran on the machine: measure it again before you quote it."),
-    ("", "Size: model.safetensors in float32. Multiply-adds: of convolutions and matrix products, for 1 s."),
+    ("", "Size: model.safetensors in float32. Multiply-adds of a clip: convolutions and matrix products."),
 )
 
 

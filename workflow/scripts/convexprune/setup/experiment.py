@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from convexprune.setup import model_files
+
 Config: TypeAlias = Mapping[str, Any]
 # The archives of Speech Commands. The main one has the recordings that `testing_list.txt` names, too.
 MAIN_ARCHIVE, TEST_ARCHIVE = "speech_commands_v0.02", "speech_commands_test_set_v0.02"
@@ -107,6 +109,29 @@ def alignment_settings(config: Config) -> dict[str, Any]:
     return dict(sorted(settings.items()))
 
 
+def phoneme_settings(config: Config) -> dict[str, Any]:
+    """How phonemes are chosen. Only in the context of their word does it matter how long clips are."""
+    phonemes = config["datasets"].get("phonemes", {})
+    settings = {key: phonemes.get(key) for key in ("context", "max_failed_share", "min_count")}
+    return settings | ({"seconds": config["clips"]["seconds"]} if settings["context"] == "word" else {})
+
+
+def source_settings(config: Config, model: str) -> dict[str, Any]:
+    """What the import or the download of a model depends on: for Whisper also the length of clips."""
+    described = config["models"][model]
+    settings = {key: described[key] for key in ("id", "layers", "path", "revision") if key in described}
+    return settings | ({"seconds": config["clips"]["seconds"]} if model_files.is_whisper(described) else {})
+
+
+def pretraining_settings(config: Config, model: str) -> dict[str, Any]:
+    described = config["models"][model]
+    return {
+        "layers": described["layers"],
+        "seconds": config["clips"]["seconds"],
+        **described["pretrain"],
+    }
+
+
 def embedding_settings(config: Config, model: str, state: str, dataset: str) -> dict[str, Any]:
     described = config["datasets"][dataset]
     return {
@@ -114,6 +139,7 @@ def embedding_settings(config: Config, model: str, state: str, dataset: str) -> 
         "frames": config["embeddings"]["frames"],
         "layers": config["models"][model]["layers"],
         "recordings": dataset not in OWN_ITEMS,
+        "seconds": config["clips"]["seconds"],
         "seed": config["convexity"]["untrained_seed"] if state == "untrained" else None,
         "split": described["convexity_split"],
     }
@@ -159,6 +185,7 @@ def finetuning_settings(config: Config, model: str, task: str, layers: int) -> d
     size = "full" if layers == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][task][size]
     settings["full_layers"] = full_layers
+    settings["seconds"] = config["clips"]["seconds"]
     return dict(sorted(settings.items()))
 
 

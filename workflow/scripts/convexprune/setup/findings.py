@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from convexprune.data.corpus import CLIP_SAMPLES, SAMPLING_RATE, SPLITS
+from convexprune.data.corpus import SAMPLING_RATE, SPLITS
 from convexprune.data.splits import draw_by_group, draw_splits
 from convexprune.jobs.messages import indented, named
 
 TASKS = ("words", "speakers")
+CLIP = 1  # seconds: the default of clips.seconds
 MIN_LABEL_FILES = 5  # fewer cannot be spread over train, validation and test
 SEED = 0  # of the splits that init or the run draws
 MIN_SPEAKER_FILES = 20  # a speaker must have more training recordings than this
@@ -146,10 +147,10 @@ def check(found: Survey) -> None:
             f"{len(unknown)} labels have no recordings in the split train, which the run will refuse: "
             f"{named(unknown)}"
         )
-    clip = CLIP_SAMPLES / SAMPLING_RATE
-    if long := int((table["seconds"] > clip).sum()):
+    if long := int((table["seconds"] > CLIP).sum()):
         found.problems.append(
-            f"{long} of {len(table)} recordings are longer than {clip:g} s: only the first {clip:g} s is used"
+            f"{long} of {len(table)} recordings are longer than {CLIP} s: only the first {CLIP} s is used, "
+            "unless you raise clips.seconds"
         )
     if slow := int((table["rate"] < SAMPLING_RATE).sum()):
         found.problems.append(

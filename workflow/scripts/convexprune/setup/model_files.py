@@ -7,6 +7,7 @@ settings that prepare clips for the model: preprocessor_config.json, or a part o
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,12 @@ from typing import Any, BinaryIO
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # Transformers takes the first that is there
 PREPARATION = ("preprocessor_config.json", "processor_config.json")
 ADAPTER = "adapter_config.json"  # from PEFT: it adds weights beside the model's own, which are not loaded
+POSITIONS = 50  # that Whisper has a second
+FILTER_BANK = ([400, 2], [160, 2])  # w2v-BERT's windows, and how many make a frame: lengths, steps
+CONVOLUTIONS = (
+    (40, 8, 4),
+    (20, 4, 4),
+)  # of models pretrained here: kernels, strides. 49 frames a second, as the paper's
 POINTER = b"version https://git-lfs.github.com/spec/"
 
 # The preparation of clips for each type of model. These are the values that Transformers takes if a file does
@@ -121,11 +128,16 @@ def read_width(folder: Path) -> int:
     return width if isinstance(width, int) else 768
 
 
-def read_window(folder: Path) -> float | None:
-    """Seconds that Whisper computes for every clip, however short, from its config.json; None for others."""
-    stated = read_object(folder / "config.json")
-    positions = stated.get("max_source_positions")
-    return positions / 50 if stated.get("model_type") == "whisper" and isinstance(positions, int) else None
+def is_whisper(model: Mapping[str, Any]) -> bool:
+    """Whether a model of the config is Whisper: by its config.json, or by its id on the hub."""
+    if model["source"] == "path":
+        return read_object(Path(model["path"], "config.json")).get("model_type") == "whisper"
+    return "whisper" in model.get("id", "").lower()
+
+
+def measure_window(seconds: float) -> int:
+    """Seconds that Whisper computes for a clip of `seconds`: its feature extractor takes whole ones only."""
+    return math.ceil(seconds)
 
 
 def explain_pointer(path: Path) -> str:
@@ -188,8 +200,11 @@ def find_preparation_problems(
 def asked_by_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The shape of a spectrogram that a model's config.json requires of its feature extractor."""
     kind = config.get("model_type")
-    if kind == "whisper":  # 50 positions a second
-        sizes = {"feature_size": ("num_mel_bins", 80, 1), "chunk_length": ("max_source_positions", 1500, 50)}
+    if kind == "whisper":
+        sizes = {
+            "feature_size": ("num_mel_bins", 80, 1),
+            "chunk_length": ("max_source_positions", 1500, POSITIONS),
+        }
     elif kind == "wav2vec2-bert":  # two windows side by side
         sizes = {"num_mel_bins": ("feature_projection_input_dim", 160, 2)}
     else:
@@ -231,28 +246,43 @@ def is_torch(file: BinaryIO) -> bool:
     return zipfile.is_zipfile(file) if start == b"PK" else start[:1] == b"\x80"
 
 
-def count_frames(kernels: Sequence[int], strides: Sequence[int]) -> int:
-    """The number of frames that convolutions on the waveform make from one second."""
-    samples = WAVEFORMS["sampling_rate"]
+def count_frames(kernels: Sequence[int], strides: Sequence[int], seconds: float = 1) -> int:
+    """The number of frames that convolutions on the waveform make from `seconds`."""
+    samples = round(seconds * WAVEFORMS["sampling_rate"])
     for kernel, stride in zip(kernels, strides, strict=True):
         samples = max(0, (samples - kernel) // stride + 1)
     return samples
 
 
-def find_mask_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """Why SpecAugment cannot mask one second in training as a model's `config` asks: one line each.
+def find_clip_problems(config: Mapping[str, Any], seconds: float) -> Iterator[str]:
+    """Why a model cannot take clips of `seconds`, as far as its `config` tells: one line."""
+    if config.get("model_type") == "whisper":
+        positions, needed = config.get("max_source_positions", 1500), POSITIONS * measure_window(seconds)
+        if positions < needed:
+            yield f"max_source_positions {positions}, of which these clips need {needed}"
+    elif "conv_kernel" in config and "conv_stride" in config:
+        pooled = config.get("squeeze_factor", 1)  # of SEW
+        kernels, strides = [*config["conv_kernel"], pooled], [*config["conv_stride"], pooled]
+        if count_frames(kernels, strides, seconds) < 1:
+            yield "convolutions that make no frame of such clips"
+    elif config.get("model_type") == "wav2vec2-bert" and count_frames(*FILTER_BANK, seconds) < 1:
+        yield "a filter bank that makes no frame of such clips"
+
+
+def find_mask_problems(config: Mapping[str, Any], seconds: float = 1) -> Iterator[str]:
+    """Why SpecAugment cannot mask clips of `seconds` as a model's `config` asks in training: one line each.
 
     Missing keys have the defaults of Transformers.
     """
     kind = config.get("model_type")
     if kind == "wav2vec2-bert":
-        frames = 49
+        frames = count_frames(*FILTER_BANK, seconds)
     elif "conv_kernel" in config and "conv_stride" in config:
-        frames = count_frames(config["conv_kernel"], config["conv_stride"])
+        frames = count_frames(config["conv_kernel"], config["conv_stride"], seconds)
     else:  # Whisper's classifier masks nothing
         return
     axes = {
-        "time": (0.05, frames, "frames of a second"),
+        "time": (0.05, frames, "frames of a clip"),
         "feature": (0.0, config.get("hidden_size", 768), "hidden_size"),
     }
     for axis, (usual, size, name) in axes.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,10 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
         )
     for name, model in models.items():
         yield from model_problems(["models", name], model)
+    seconds = config["clips"]["seconds"]
+    yield from clip_problems(models, seconds)
     if config["finetuning"]["spec_augment"]:
-        yield from mask_problems(models)
+        yield from mask_problems(models, seconds)
     for task in tasks:
         if task not in datasets:
             yield word_problem(["tasks"], task, f"needs datasets.{task}; there are {', '.join(datasets)}")
@@ -195,18 +197,42 @@ def folder_problems(path: list[str], folder: Path, layers: int) -> Iterator[str]
         yield word_problem([*path, "layers"], layers, f"must be {found}, as {folder / 'config.json'} says")
 
 
-def mask_problems(models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Problems of local models: SpecAugment cannot mask clips in training as their config.json asks."""
+def clip_problems(models: Mapping[str, Mapping[str, Any]], seconds: float) -> Iterator[str]:
+    """Problems of models whose shape is known: they cannot take clips of `seconds`."""
     for name, model in models.items():
-        try:
-            problems = list(
-                model_files.find_mask_problems(model_files.read_object(Path(model["path"]) / "config.json"))
+        for problem in try_shape(model, model_files.find_clip_problems, seconds):
+            yield word_problem(["clips", "seconds"], seconds, f"model {name} has {problem}")
+        longest, frames = (
+            (model.get("pretrain") or {}).get("mask_length", 0),
+            model_files.count_frames(*model_files.CONVOLUTIONS, seconds),
+        )
+        if 0 < frames < longest:
+            yield word_problem(
+                ["models", name, "pretrain", "mask_length"],
+                longest,
+                f"must be at most {frames}, the frames of a clip",
             )
-        except (KeyError, TypeError, ValueError):  # not a local model, or reported elsewhere
-            continue
-        for problem in problems:
+
+
+def mask_problems(models: Mapping[str, Mapping[str, Any]], seconds: float) -> Iterator[str]:
+    """Problems of models whose shape is known: SpecAugment cannot mask their clips as their config asks."""
+    for name, model in models.items():
+        for problem in try_shape(model, model_files.find_mask_problems, seconds):
             told = f"model {name} has {problem}; change that or take false"
             yield word_problem(["finetuning", "spec_augment"], True, told)
+
+
+def try_shape(
+    model: Mapping[str, Any], find: Callable[[Mapping[str, Any], float], Iterator[str]], seconds: float
+) -> list[str]:
+    """The problems that `find` sees in the config.json of a model; none if it is not known before a run."""
+    kernels, strides = model_files.CONVOLUTIONS
+    try:
+        if model["source"] == "pretrain":
+            return list(find({"conv_kernel": kernels, "conv_stride": strides}, seconds))
+        return list(find(model_files.read_object(Path(model["path"]) / "config.json"), seconds))
+    except (KeyError, TypeError, ValueError):  # a model of the hub, or reported elsewhere
+        return []
 
 
 def sweep_problems(

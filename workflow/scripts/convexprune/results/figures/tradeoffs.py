@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from convexprune.results.figures import style
 
 COSTS = {  # cost -> its axis, and the factor for its column
-    "latency": ("inference time of 1 s (ms)", 1e3),
+    "latency": ("inference time of a clip (ms)", 1e3),
     "bytes": ("size on disk (MB)", 1e-6),
-    "multiply_adds": ("multiply-adds for 1 s (G)", 1e-9),
+    "multiply_adds": ("multiply-adds for a clip (G)", 1e-9),
 }
 # Kind -> its name in the legend, and the look of its points. Colour and form are the model's.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
