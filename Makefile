@@ -11,7 +11,7 @@ export CONFIG RESULTS
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
-RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end names reruns service table_corpus)
+RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end labels names reruns service table_corpus)
 
 .PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-kills test-cluster lint docs format lock clean
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 BOTH = ("words", "speakers")
+FIVE = ("words", "speakers", "emotion", "language", "accent")
 STATES = ("pretrained", "words", "speakers", "untrained")
 COUNTS = {"words": 5, "speakers": 41, "phonemes": 3}  # classes of a dataset: one more than is labelled
 STEPS = np.arange(600, 18_001, 600)

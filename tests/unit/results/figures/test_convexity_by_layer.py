@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from convexprune.results.figures import convexity_by_layer, style
 from drawn import HOSTILE, PAPER, assert_nothing_is_covered_or_clipped, output_in
-from figure_tables import STATES, convexity_of, plan_of
+from figure_tables import FIVE, STATES, convexity_of, plan_of
 from matplotlib.colors import same_color
 
 pytestmark = pytest.mark.filterwarnings("error")  # Matplotlib warns where a layout does not fit
@@ -122,6 +122,20 @@ def test_nothing_is_covered_or_clipped(layers):
     _, figure = draw(layers)
     assert figure.get_figwidth() <= 7.2
     assert_nothing_is_covered_or_clipped(figure)
+
+
+def test_of_many_datasets_a_fine_tuned_model_is_drawn_on_that_of_its_task_alone():
+    """Every dataset has a colour of its own, and the legend takes no room from the panels."""
+    layers = {"small": 6, "tiny": 4}
+    table = convexity_of(layers, states=("pretrained", *FIVE), datasets=FIVE)
+    plan = plan_of(layers, tasks=FIVE, divisors=(2,) * 5)
+    figure, data = convexity_by_layer.draw(convexity=table, plan=plan, models=list(layers), average="pair")
+    drawn = set(data[["state", "dataset"]].itertuples(index=False, name=None))
+    assert drawn == {("pretrained", name) for name in FIVE} | {(name, name) for name in FIVE}
+    colours = style.colour_datasets(FIVE)
+    assert len(set(colours.values())) == 5 and colours["words"] == style.DATASETS["words"]
+    assert_nothing_is_covered_or_clipped(figure)
+    assert figure.axes[0].get_window_extent().height / figure.dpi > 0.9
 
 
 def test_any_model_is_named_as_it_is_spelled(tmp_path):

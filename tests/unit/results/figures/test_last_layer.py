@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from convexprune.results.figures import last_layer
 from drawn import PAPER, assert_nothing_is_covered_or_clipped
-from figure_tables import convergence_of, correlations_of
+from figure_tables import BOTH, FIVE, convergence_of, correlations_of
 
 pytestmark = pytest.mark.filterwarnings("error")  # Matplotlib warns where a layout does not fit
 
@@ -30,7 +30,7 @@ def test_last_layer_convexity_is_drawn_against_accuracy_with_the_layers_written(
     assert [ax.get_title(loc="left") for ax in unknown.axes] == ["words", "speakers"]
 
 
-@pytest.mark.parametrize("tasks", [("words",), ("words", "speakers")])
+@pytest.mark.parametrize("tasks", [("words",), BOTH, FIVE])
 @pytest.mark.parametrize("layers", [PAPER, {"tiny": 4}], ids=["seven", "one"])
 def test_nothing_is_covered_or_clipped(layers, tasks):
     figure, _ = last_layer.draw(

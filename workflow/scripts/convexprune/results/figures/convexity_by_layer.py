@@ -59,7 +59,9 @@ def draw(
     rows = [names[i : i + PANELS] for names in by_size for i in range(0, len(names), PANELS)]
     columns = max(map(len, rows))
     with style.drawing(models):
-        figure = Figure((max(style.WIDTH, 1.8 * columns), 1.7 * len(rows) + 0.8), layout="constrained")
+        legend = 0.15 * max(0, len(looks) - 4)  # inches of rows that are more than usual
+        size = max(style.WIDTH, 1.8 * columns), 1.7 * len(rows) + 0.8 + legend
+        figure = Figure(size, layout="constrained")
         grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False)
         for names, axes in zip(rows, grid, strict=True):
             for model, ax in zip_longest(names, axes):

@@ -14,7 +14,7 @@ from convexprune.results.figures import style
 def draw(
     *, convergence: pd.DataFrame, correlations: pd.DataFrame, models: Sequence[str]
 ) -> tuple[Figure, pd.DataFrame]:
-    """Test accuracy of the full models against their last layer's convexity, a panel per task.
+    """Test accuracy of the full models against their last layer's convexity, a panel per task, two in a row.
 
     The number beside a point says after how many layers the fine-tuned convexity stops rising.
     """
@@ -22,8 +22,12 @@ def draw(
     rho = correlations[correlations["relation"] == "last-layer convexity"].set_index("task")["rho"]
     looks = style.find_looks(models, convergence)
     with style.drawing(models):
-        figure = Figure((style.WIDTH, 2.7), layout="constrained")
-        axes = figure.subplots(1, len(tasks), squeeze=False)[0]
+        rows, columns = -(-len(tasks) // 2), min(2, len(tasks))
+        figure = Figure((style.WIDTH, 2.2 * rows + 0.5), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        axes = grid.flat[: len(tasks)]
+        for ax in grid.flat[len(tasks) :]:
+            ax.set_axis_off()
         for task, ax in zip(tasks, axes, strict=True):
             points = convergence[convergence["task"] == task]
             for row in points.itertuples():
@@ -34,7 +38,8 @@ def draw(
             known = "" if np.isnan(rho[task]) else f", ρ = {rho[task]:.2f}"
             ax.set_title(f"{task}{known}", loc="left")
             ax.set_xlabel("last-layer convexity (%)")
-        axes[0].set_ylabel("test accuracy (%)")
+        for ax in grid[:, 0]:
+            ax.set_ylabel("test accuracy (%)")
         title = "numbers: layers after which convexity stops rising"
         style.add_legend(figure, style.model_handles(looks), title)
         for task, ax in zip(tasks, axes, strict=True):
