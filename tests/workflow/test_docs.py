@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -21,6 +22,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
+from convexprune.setup import configuration
 
 PAGES = ["your-data.md", "your-embeddings.md", "models.md", "reproduce.md"]
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
@@ -33,6 +35,8 @@ NOT_RUN = {
     ".venv/bin/python -m convexprune compare-alignments A.csv B.csv": "see test_comparison.py",
     ".venv/bin/python -m convexprune discard": "make resume runs it; see test_resume.py",
     ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
+    ".venv/bin/python -m convexprune init utterances.csv": "see test_a_table_of_utterances_plans",
+    ".venv/bin/snakemake --cores all --configfile utterances.yaml": "see test_a_table_of_utterances_plans",
     ".venv/bin/python -m pytest tests/unit/convexity/test_planning.py": "see test_recipes.py",
     ".venv/bin/python -m pytest tests/unit/results/figures/test_gains.py": "see test_recipes.py",
     ".venv/bin/snakemake --dry-run --configfile resources/demo.yaml": "see test_recipes.py",
@@ -186,6 +190,29 @@ def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader)
     pruned = json.loads((results / "exported/wav2vec2-base/words/config.json").read_text(encoding="utf-8"))
     assert pruned["num_hidden_layers"] == plan.layers
     assert (results / "report.html").stat().st_size > 100_000
+
+
+def test_a_table_of_utterances_plans(reader, root):
+    """With a header as the page shows it. Nothing is edited between the two commands."""
+    rng = np.random.default_rng(0)
+    (reader.folder / "clips").mkdir()
+    emotions, sentences = ("angry", "calm", "glad"), ("Dogs sit", "Kids talk", "Stop, please", "It is late")
+    rows = []
+    for number, (speaker, emotion, sentence) in enumerate(product(range(6), emotions, sentences * 2)):
+        path, seconds = f"clips/{number:04}.wav", rng.uniform(1.5, 2.4)
+        soundfile.write(reader.folder / path, 0.1 * rng.standard_normal(int(8000 * seconds)), 8000)
+        rows.append((path, f"p{speaker}", emotion, sentence))
+    page = root / "docs/your-data.md"
+    [header] = [block.split("\n")[0] for block in code(page, "text") if block.startswith("path,")]
+    pd.DataFrame(rows, columns=header.split(",")).to_csv(reader.folder / "utterances.csv", index=False)
+
+    init, run = (command for command in commands(page) if "utterances" in command)
+    printed = reader.run(*init.split())
+    assert run in printed and "drawn by speaker: nobody in validation or test is in train" in printed
+    config = configuration.read_yaml(reader.folder / "utterances.yaml")
+    assert config["tasks"] == ["emotion", "sentence", "speakers"] and config["clips"] == {"seconds": 2.5}
+    planned = reader.run(*run.split(), "--dry-run")
+    assert re.search(r"^finetune +3 ", planned, flags=re.MULTILINE)  # the full models; then comes the plan
 
 
 def test_a_model_is_only_cut(reader):

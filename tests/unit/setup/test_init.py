@@ -15,12 +15,14 @@ import yaml
 from convexprune.__main__ import main
 from convexprune.data.corpus import SPLITS
 from convexprune.data.ingestion import read_user_table
-from convexprune.data.splits import draw_splits
+from convexprune.data.splits import Drawing, draw, draw_splits
 from convexprune.models import encoders
-from convexprune.setup import configuration, init
+from convexprune.setup import configuration, experiment, init
 from convexprune.setup.survey import survey
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
 from written import record, takes
+
+APART = "drawn by speaker: nobody in validation or test is in train"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,9 @@ from written import record, takes
         (["train", "test"], ["validation"]),
         (["train", "eval"], ["validation"]),
         (["train", "dev"], ["test"]),
+        (["tr", "valid", "TEST"], []),
+        (["TRAINING", "Validation", "Eval"], []),
+        (["Tr", "VALID", "eval"], []),
     ],
 )
 @pytest.mark.parametrize("pattern", ["{split}/{label}", "{label}/{split}"])
@@ -332,7 +337,7 @@ def test_the_task_speakers_is_refused_where_too_few_are_known(recordings):
 @pytest.mark.parametrize("source", ["many", "list.csv"])
 def test_unseen_speakers_are_in_the_table_that_is_written(many, listed, source):
     printed = init.init(Path(source), "new", unseen_speakers=True)
-    assert "train 160, validation 40, test 40 (drawn by seed: 4, 1, 1 speakers)" in printed
+    assert f"train 160, validation 40, test 40 ({APART}; 4, 1, 1 speakers)" in printed
     table = read_user_table("new.csv").rows
     assert all(Path(path).is_file() for path in table.path)
     assert (table.groupby("speaker").split.nunique() == 1).all()
@@ -341,9 +346,114 @@ def test_unseen_speakers_are_in_the_table_that_is_written(many, listed, source):
     assert config["corpus"]["table"] == {"csv": "new.csv"}
     assert config["tasks"] == ["words", "speakers"]  # of the four who are trained on
     configuration.complete(config)
+    config["corpus"]["table"] = {"csv": "new.csv"} | read_table_keys(Path(source))
+    assert table.split.tolist() == draw_as_the_run(config, table.drop(columns="split"))
     again = init.init(Path(source), "again", unseen_speakers=True)
     assert again.partition("Wrote")[0] == printed.partition("Wrote")[0]
     assert read_user_table("again.csv").rows.equals(table)
+
+
+def read_table_keys(source):
+    """`corpus.table` of the config that is written without options, but for its CSV."""
+    init.init(source, "plain")
+    table = yaml.safe_load(Path("plain.yaml").read_text(encoding="utf-8"))["corpus"]["table"]
+    return {key: value for key, value in table.items() if key != "csv"}
+
+
+def draw_as_the_run(config, table):
+    configuration.complete(config)
+    return draw(table, Drawing(**experiment.drawing_settings(config)))
+
+
+@pytest.mark.parametrize("asked", ["", "words"])
+def test_where_three_speakers_are_known_the_run_draws_by_speaker(many, asked):
+    printed = init.init(many, tasks=asked)
+    table = read_user_table("many.csv").rows
+    assert "split" not in table
+    config = configuration.read_config("many.yaml")
+    assert config["corpus"]["table"]["split_by"] == "speaker"
+    drawn = pd.Series(draw_as_the_run(config, table))
+    assert (drawn.groupby(table.speaker).nunique() == 1).all()
+    counts = ", ".join(f"{split} {(drawn == split).sum()}" for split in SPLITS)
+    assert f"splits        {counts} ({APART}; 4, 1, 1 speakers)\n" in printed
+    assert "a speaker may be in train and test" not in printed
+    text = Path("many.yaml").read_text(encoding="utf-8")
+    assert "split_by: speaker  # nobody in validation or test is in train\n" in text
+
+
+def test_the_task_speakers_alone_has_splits_drawn_by_recording(many):
+    printed = init.init(many, tasks="speakers")
+    config = configuration.read_config("many.yaml")
+    assert config["corpus"]["table"]["split_by"] is None
+    drawn = draw_as_the_run(config, read_user_table("many.csv").rows)
+    counts = ", ".join(f"{split} {drawn.count(split)}" for split in SPLITS)
+    assert f"splits        {counts} (drawn by recording)\n" in printed
+
+
+def test_two_speakers_are_too_few_to_draw_by(recordings):
+    printed = init.init(recordings)
+    assert "(drawn by recording)" in printed
+    told = "splits cannot be drawn by speaker (that takes three): they are drawn by recording, and a speaker"
+    assert f"- {told} may be in train and test" in printed
+    assert configuration.read_config("mine.yaml")["corpus"]["table"]["split_by"] is None
+
+
+def test_splits_are_drawn_by_recording_where_each_speaker_says_one_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    speakers = {"ann": "yes", "bob": "no", "cid": "yes", "dan": "no"}
+    for speaker, word in speakers.items():
+        record(tmp_path / "rec", *takes(word, speaker, 20))
+    printed = init.init(Path("rec"))
+    assert "by speaker (words: validation and test would have fewer than 2 of its classes): they" in printed
+    assert configuration.read_config("rec.yaml")["corpus"]["table"]["split_by"] is None
+
+
+def test_the_task_speakers_beside_words_needs_two_speakers_in_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for speaker, word in product(("ann", "bob", "cid"), ("yes", "no")):
+        record(tmp_path / "rec", *takes(word, speaker, 40))
+    told = "1 speakers of rec are known to have more than 20 training recordings if splits are drawn by "
+    told += r"speaker \(--tasks speakers, alone, has them drawn by recording\)"
+    with pytest.raises(ValueError, match=f"--tasks: {told}; the task speakers needs two"):
+        init.init(Path("rec"), tasks="words,speakers")
+    assert re.search(f"- {told}: too few for the task speakers", init.init(Path("rec")))
+    assert "tasks         speakers\n" in init.init(Path("rec"), "alone", tasks="speakers")
+    configuration.read_config("alone.yaml")
+
+
+def test_a_given_split_that_speakers_cross_is_told(many, listed):
+    table = pd.read_csv(listed)
+    table["split"] = (["train"] * 3 + ["validation", "test"]) * (len(table) // 5)
+    table.loc[table.speaker == "ann", "split"] = "train"
+    table.to_csv(listed, index=False)
+    printed = init.init(listed)
+    assert "(as given)" in printed
+    told = "5 of 6 speakers are in more than one split (bob, cid, dan, eva, fay): accuracy is not that for"
+    assert f"- {told} new speakers" in printed
+    assert configuration.read_config("list.yaml")["corpus"]["table"]["split_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("lengths", "seconds", "longer"),
+    [
+        ([0.2] * 18 + [0.9] * 2, 1, 0),
+        ([0.5] * 10 + [1.2] * 9 + [3.1], 1.5, 1),
+        ([2.0] * 20, 2, 0),
+        ([2.01] * 20, 2.5, 0),
+        ([0.5] * 18 + [31.0] * 2, 30, 2),
+    ],
+)
+def test_a_clip_is_as_long_as_nearly_all_recordings(tmp_path, monkeypatch, lengths, seconds, longer):
+    monkeypatch.chdir(tmp_path)
+    for number, length in enumerate(lengths):
+        record(tmp_path / "rec", f"{number % 2}/{number}.wav", seconds=length, rate=1000)
+    printed = init.init(Path("rec"))
+    text = Path("rec.yaml").read_text(encoding="utf-8")
+    assert ("clips:\n" in text) == (seconds != 1)
+    assert configuration.read_config("rec.yaml")["clips"]["seconds"] == seconds
+    assert f"clips         {seconds} s\n" in printed
+    cut = f"{longer} of 20 recordings are longer than {seconds} s and are cut: only the first {seconds} s is"
+    assert (cut in printed) == bool(longer) == ("are cut" in printed)
 
 
 def test_a_table_elsewhere_is_written_here_with_the_paths_from_here(listed, monkeypatch):

@@ -104,10 +104,7 @@ def test_audio_that_loses_by_it_is_a_problem(recordings):
     record(recordings, "yes/ann_nohash_9.wav", seconds=1, channels=2)
     found = survey(recordings)
     text = describe(found)
-    assert (
-        "1 of 23 recordings are longer than 1 s: only the first 1 s is used, unless you raise clips.seconds"
-        in text
-    )
+    assert "1 of 23 recordings are longer than 1 s and are cut: only the first 1 s is used; raise cl" in text
     assert "1 recordings are sampled below 16000 Hz" in text
     assert "16000 Hz (22), 8000 Hz (1)" in text
     assert "0.50 to 1.50 s, median 0.50 s" in text

@@ -260,17 +260,22 @@ def add_init(commands: Commands) -> None:
         "source",
         type=Path,
         help="a folder of recordings, label/file.wav (label/speaker_nohash_n.wav and label/speaker/file.wav "
-        "name speakers too); or a CSV with the columns path, word and, optionally, speaker and split",
+        "name speakers too); or a CSV with the columns path, one or more labels (word, emotion, ...) and, "
+        "optionally, speaker and split",
     )
     command.add_argument("--name", help="of the config and its results (the folder's or CSV's)")
     command.add_argument("--model", help="folder of a model, or its id on the hub (facebook/wav2vec2-base)")
     command.add_argument(
-        "--tasks", default="", help="words, speakers, or words,speakers (all that are possible)"
+        "--tasks",
+        default="",
+        help="what to fine-tune for, with commas between: words, other columns of labels of a CSV, speakers "
+        "(all that are possible)",
     )
     command.add_argument(
         "--unseen-speakers",
         action="store_true",
-        help="draw the splits by speaker: nobody in validation or test is in train",
+        help="draw the splits by speaker (nobody in validation or test is in train), as the run does by "
+        "default where three speakers are known, and write them into a CSV; an error if that cannot be",
     )
     command.add_argument(
         "--pattern",

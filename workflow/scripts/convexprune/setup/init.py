@@ -15,10 +15,10 @@ from pathlib import Path
 
 import yaml
 
-from convexprune.data.recordings import COLUMNS, is_text
+from convexprune.data.recordings import is_text
 from convexprune.jobs import csv_files, files, messages
 from convexprune.setup import configuration, file_names, model_files, needs
-from convexprune.setup.findings import MIN_SPEAKER_FILES, SEED, TASKS, Survey, describe
+from convexprune.setup.findings import MIN_SPEAKER_FILES, SEED, Survey, count_scored, describe
 from convexprune.setup.survey import survey
 
 # The folder of the Snakefile. An installed library may lack it.
@@ -38,7 +38,8 @@ def init(
 
     The default NAME is that of the folder or CSV. `model` is a folder or an id of the Hugging Face hub.
     `tasks` has commas between them; by default all that the recordings are enough for. `unseen_speakers`
-    draws splits in which validation and test have other speakers than train. `pattern` says what the fields
+    writes splits into the table in which validation and test have other speakers than train; without it, the
+    run draws such splits where three speakers are known. `pattern` says what the fields
     of a folder's file names are. NAME.csv is written for a folder, and with `unseen_speakers`.
 
     Raises ValueError before it writes anything, if there is nothing to work with, a file would be
@@ -48,7 +49,6 @@ def init(
         raise ValueError(
             f"--name {name}: use letters, digits, '.', '_' and '-' only, the first a letter or digit"
         )
-    asked = read_tasks(tasks)
     if pattern:
         file_names.compile_pattern(pattern)
     if not source.exists():
@@ -70,12 +70,12 @@ def init(
             "is not text: run init in the folder of the file, or rename it"
         )
     described = describe_model(model)
-    found = survey(source, pattern, tasks=asked, unseen_speakers=unseen_speakers)
+    found = survey(source, pattern, tasks=tasks, unseen_speakers=unseen_speakers)
     written = [f"{config}  the config; its comments say what can be changed"]
     if writes_csv:
         folder = source if source.is_dir() else source.parent
-        table = found.table[[column for column in COLUMNS if column in found.table]]
-        csv_files.write(csv, table.assign(path=[as_listed(folder / path) for path in table["path"]]))
+        paths = [as_listed(folder / path) for path in found.table["path"]]
+        csv_files.write(csv, found.table.assign(path=paths))
         written.append(f"{csv}  your recordings, a row each")
     text = make_config(found, name, listed, described, count_gpus())
     with files.atomic(config) as temporary:
@@ -96,14 +96,6 @@ def estimate(config: Path) -> list[str]:
         return []
 
 
-def read_tasks(given: str) -> list[str]:
-    """The tasks that `given` names, with commas between them, in the order of TASKS."""
-    names = [name.strip() for name in given.split(",")] if given else []
-    if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(f"--tasks {given}: there is no task {unknown[0]!r}; there are {', '.join(TASKS)}")
-    return [task for task in TASKS if task in names]
-
-
 @dataclass(frozen=True)
 class Model:
     """A model of the config: its name, the lines that say where it is, and its number of layers."""
@@ -114,7 +106,7 @@ class Model:
 
     def as_yaml(self, task: str) -> str:
         """Its entry, with a comment that keeps layers for a `task`."""
-        keep = f"keep: {{{task}: {max(1, 3 * self.layers // 4)}}}"
+        keep = f"keep: {{{plain(task)}: {max(1, 3 * self.layers // 4)}}}"
         lines = [
             *self.source,
             f"layers: {self.layers}",
@@ -204,44 +196,27 @@ def quoted(text: str) -> str:
     return yaml.safe_dump(text, allow_unicode=True, default_style='"', width=math.inf).rstrip("\n")
 
 
+def plain(text: str) -> str:
+    """Any `text` for YAML, without quotes if it is the same text there."""
+    simple = re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", text) and text == text.strip()
+    return text if simple and yaml.safe_load(text) == text else quoted(text)
+
+
 def make_config(found: Survey, name: str, csv: str, model: Model, gpus: int) -> str:
     """A commented config for the recordings in `csv` and one `model`, full and pruned."""
-    words, speakers = (task in found.tasks for task in TASKS)
     batch_size, most, epochs = (32, 5000, 30) if gpus else (8, 600, 10)
     steps = min(most, 100 * math.ceil(epochs * found.count("train") / batch_size / 100))
     points = []  # convexity is measured on these
-    if words:
-        points.append(found.count("validation"))
-    if speakers:
+    if found.label_tasks:
+        points.append(count_scored(found))
+    if "speakers" in found.tasks:
         points.append(int(found.frequent_speakers.sum() * (1 - found.share) * found.share))
     neighbors = max(1, min(10, min(points) // 5))
-
-    corpus = ["corpus:", "  table:", f"    csv: {quoted(csv)}"]
-    if "split" in found.table:
-        corpus[-1] += "  # its column `split` says what is for train, validation and test"
-    else:
-        corpus += [
-            f"    validation_share: {found.share}  # drawn by the seed, evenly over the labels",
-            f"    test_share: {found.share}",
-            f"    seed: {SEED}",
-        ]
-    datasets = [
-        "# What convexity is measured on, layer by layer. English words can be cut into phonemes too:",
-        "#   phonemes: {min_count: 100}  # up to 5 % of the recordings may fail to align: max_failed_share",
-        "datasets:",
+    rates = [
+        f"    {plain(task)}: {{full: {rate}, pruned: {rate}}}"
+        for task in found.tasks
+        for rate in ["7.0e-5" if task == "speakers" else "5.0e-5"]
     ]
-    rates = []
-    if words:
-        datasets.append("  words: {}")
-        rates.append("    words: {full: 5.0e-5, pruned: 5.0e-5}")
-    if speakers:
-        datasets += [
-            "  speakers:",
-            f"    min_files: {MIN_SPEAKER_FILES}  # a speaker needs more training recordings than this",
-            f"    validation_share: {found.share}",
-            f"    test_share: {found.share}",
-        ]
-        rates += ["    speakers: {full: 7.0e-5, pruned: 7.0e-5}"]
 
     return f"""\
 # A smaller model for {name}. Run it, in this folder, by
@@ -255,12 +230,12 @@ pathvars:
 gpus: {gpus}  # jobs that may use a GPU at once on this machine; 0 runs everything on the CPU
 threads: {min(4, os.cpu_count() or 1)}  # of each heavy job, and of the timed models
 
-{chr(10).join(corpus)}
+{chr(10).join(make_corpus(found, csv))}
 
-{chr(10).join(datasets)}
+{chr(10).join(make_datasets(found))}
 
 # What the full and the pruned model are fine-tuned for.
-tasks: [{", ".join(found.tasks)}]
+tasks: [{", ".join(map(plain, found.tasks))}]
 
 # The models of the paper are in config.yaml: copy more from there. Two other sources:
 #   my-encoder: {{source: path, path: models/my-encoder, layers: 12}}  # a Hugging Face folder on this disk
@@ -287,3 +262,44 @@ finetuning:
   learning_rate:
 {chr(10).join(rates)}
 """
+
+
+def make_corpus(found: Survey, csv: str) -> list[str]:
+    """The lines of the config on the recordings in `csv`, their splits and the length of clips."""
+    lines = ["corpus:", "  table:", f"    csv: {quoted(csv)}"]
+    if "split" in found.table:
+        lines[-1] += "  # its column `split` says what is for train, validation and test"
+    else:
+        if found.split_by:
+            lines.append(f"    split_by: {found.split_by}  # nobody in validation or test is in train")
+        lines += [
+            f"    validation_share: {found.share}  # drawn by the seed, evenly over the labels",
+            f"    test_share: {found.share}",
+            f"    seed: {SEED}",
+        ]
+    if found.clip != 1:
+        told = "# 95 % of the recordings are no longer; of longer ones the start is used"
+        lines += ["", "clips:", f"  seconds: {found.clip:g}  {told}"]
+    return lines
+
+
+def make_datasets(found: Survey) -> list[str]:
+    """The lines of the config on the datasets of the tasks."""
+    lines = ["# What convexity is measured on, layer by layer."]
+    if "word" in found.table:
+        lines[0] += " English words can be cut into phonemes too:"
+        share = "up to 5 % of the recordings may fail to align: max_failed_share"
+        lines.append(f"#   phonemes: {{min_count: 100}}  # {share}")
+    lines.append("datasets:")
+    for name in found.label_tasks:
+        column = found.labels[name]
+        described = "{}" if (name, column) == ("words", "word") else f"{{label: {plain(column)}}}"
+        lines.append(f"  {plain(name)}: {described}")
+    if "speakers" in found.tasks:
+        lines += [
+            "  speakers:  # in splits of their own of the training recordings",
+            f"    min_files: {MIN_SPEAKER_FILES}  # a speaker needs more training recordings than this",
+            f"    validation_share: {found.share}",
+            f"    test_share: {found.share}",
+        ]
+    return lines

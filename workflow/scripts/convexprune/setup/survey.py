@@ -15,18 +15,19 @@ from convexprune.data.splits import draw_splits
 from convexprune.jobs.messages import indented, named
 from convexprune.jobs.progress import Progress
 from convexprune.setup import file_names
-from convexprune.setup.findings import MIN_LABEL_FILES, SEED, Survey, check, choose_tasks, draw_unseen
+from convexprune.setup.findings import SEED, Survey, check
 from convexprune.setup.folders import Layout, find_layout, read_lists
+from convexprune.setup.labels import MIN_LABEL_FILES, find_labels, refuse_unlabelled
+from convexprune.setup.tasks import choose_tasks, read_tasks
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
 UNREAD = (".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp")  # audio that libsndfile does not read
+WORDS = {"words": "word"}  # the dataset of a folder's labels
 DEEPEST = 4  # levels of folders that are searched below the first
 
 
-def survey(
-    source: Path, pattern: str = "", *, tasks: Sequence[str] = (), unseen_speakers: bool = False
-) -> Survey:
-    """Look at a folder of recordings, or at a CSV of `path, word`.
+def survey(source: Path, pattern: str = "", *, tasks: str = "", unseen_speakers: bool = False) -> Survey:
+    """Look at a folder of recordings, or at a CSV of `path` and labels.
 
     `pattern` says what the names of a folder's files mean (`file_names`); `tasks` and `unseen_speakers` are
     those of `init`. Every recording is read as the run will read it. Raises ValueError if there is nothing
@@ -34,11 +35,13 @@ def survey(
     """
     if pattern and not source.is_dir():
         raise ValueError(f"--pattern {pattern} is for the file names of a folder, and {source} is a CSV")
-    found = survey_folder(source, pattern) if source.is_dir() else survey_csv(source)
-    if unseen_speakers:
-        draw_unseen(found)
+    if source.is_dir():
+        asked = read_tasks(tasks, WORDS)
+        found = survey_folder(source, pattern)
+    else:
+        found, asked = survey_csv(source, tasks)
+    choose_tasks(found, asked, unseen_speakers=unseen_speakers)
     check(found)
-    found.tasks = choose_tasks(found, tasks)
     return found
 
 
@@ -79,7 +82,8 @@ def survey_folder(folder: Path, pattern: str = "") -> Survey:
     for column in [name for name in ("word", "speaker") if name in table]:
         table[column], remarks = spell_alike(table[column])
         problems += remarks
-    usable, bad, odd = read_recordings(table, folder)
+    sounds, bad, odd = read_recordings(table, folder)
+    usable = table.loc[sounds.index]
     if bad:
         told = [f"{table['path'][row]} ({reason})" for row, reason in bad.items()]
         problems.append(f"{len(bad)} files left out: {named(told)}")
@@ -87,8 +91,9 @@ def survey_folder(folder: Path, pattern: str = "") -> Survey:
     counts = usable["word"].value_counts()
     if rare := counts.index[counts < MIN_LABEL_FILES].tolist():
         problems.append(f"{len(rare)} labels left out, of fewer than {MIN_LABEL_FILES} files: {named(rare)}")
-    table = usable[~usable["word"].isin(rare)].reset_index(drop=True)
-    seen = Survey(folder, table, str(layout), speakers_from, problems=problems)
+    kept = usable.index[~usable["word"].isin(rare)]
+    table, sounds = (part.loc[kept].reset_index(drop=True) for part in (table, sounds))
+    seen = Survey(folder, table, sounds, WORDS, str(layout), speakers_from, problems=problems)
     if layout.splits:
         draw_missing(seen, [split for split in SPLITS if split not in layout.splits.values()])
     return seen
@@ -172,29 +177,39 @@ def list_files(folder: Path) -> tuple[list[Path], list[str]]:
 # A CSV
 
 
-def survey_csv(path: Path) -> Survey:
-    """The usable recordings that a CSV lists. Bad rows are named; the CSV is not changed."""
-    listed = read_user_table(path, ("path", "word"))
-    table, bad, odd = read_recordings(listed.rows, path.parent)
+def survey_csv(path: Path, tasks: str) -> tuple[Survey, list[str]]:
+    """The usable recordings that a CSV lists, and the tasks that are asked for by the option `tasks`.
+
+    Bad rows are named; the CSV is not changed.
+    """
+    listed = read_user_table(path, ("path",))
+    labels, problems = find_labels(listed.rows)
+    if not labels:
+        refuse_unlabelled(str(path), listed.rows, problems)
+    asked = read_tasks(tasks, labels, speakers="speaker" in listed.rows)
+    sounds, bad, odd = read_recordings(listed.rows, path.parent)
     for row, reason in bad.items():
         listed.problems[row].append(reason)
-    good = [row for row in table.index if not listed.problems[row]]
-    table, problems = table.loc[good].reset_index(drop=True), listed.remarks + odd
-    counts = table["word"].value_counts()
-    if rare := counts.index[counts < MIN_LABEL_FILES].tolist():
-        problems.append(
-            f"{len(rare)} labels of fewer than {MIN_LABEL_FILES} recordings, which a split may lack: "
-            f"{named(rare)}"
-        )
+    good = [row for row in sounds.index if not listed.problems[row]]
+    table, sounds = (part.loc[good].reset_index(drop=True) for part in (listed.rows, sounds))
     speakers_from = "the CSV" if "speaker" in table else ""
-    return Survey(path, table, speakers_from=speakers_from, bad=listed.tell_bad(), problems=problems)
+    found = Survey(path, table, sounds, labels, speakers_from=speakers_from, bad=listed.tell_bad())
+    found.problems = [*listed.remarks, *odd, *problems]
+    for name in labels:
+        counts = found.classes(name).value_counts()
+        if rare := counts.index[counts < MIN_LABEL_FILES].tolist():
+            found.problems.append(
+                f"{len(rare)} labels{'' if name == 'words' else f' of {name}'} of fewer than "
+                f"{MIN_LABEL_FILES} recordings, which a split may lack: {named(rare)}"
+            )
+    return found, asked
 
 
 # Both
 
 
 def read_recordings(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, dict[int, str], list[str]]:
-    """The usable rows with rate (Hz), channels and seconds; what is wrong with the others; what is odd."""
+    """Rate (Hz), channels and seconds of usable rows; what is wrong with the others; what is odd."""
     found, bad, remarked = {}, {}, []
     for row, path in Progress(table["path"].items(), desc="listening", total=len(table), unit="file"):
         try:
@@ -207,4 +222,4 @@ def read_recordings(table: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, di
     columns = pd.DataFrame.from_dict(found, orient="index", columns=["rate", "channels", "seconds"])
     odd = audio.describe(remarked)
     odd.pop("converted", None)  # `describe` shows rates and channels anyway
-    return table.join(columns, how="inner"), bad, list(odd.values())
+    return columns, bad, list(odd.values())
