@@ -841,3 +841,62 @@ def test_a_sweep_without_layers_takes_every_second_of_each_model(workflow, paper
     assert counts["probe_layers"] == 2
     estimated = needs.list_jobs(configuration.read_config(workflow.directory / config))
     assert sum(job.rule == "finetune" for job in estimated) == counts["finetune"]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "split_by", "said"),
+    [
+        ({"moods": {"label": "mood"}}, "voice", ""),  # labels of every split need three voices
+        (
+            {"moods": {"label": "feeling"}},
+            None,
+            "has no column feeling; required: path, feeling; it has",
+        ),
+        ({"moods": {"label": "digest"}}, None, "the corpus has a column digest of its own: rename yours"),
+        ({"moods": {"label": "split"}}, None, 'datasets.moods.label: "split"; allowed: The column'),
+        ({"moods": {"label": "mood"}}, "town", 'split_by: "town"; the table has no such column'),
+        (
+            {"who": {"label": "speaker"}},
+            "speaker",
+            'who.label: "speaker"; split_by keeps each of',
+        ),
+        (
+            {"sexes": {"label": "sex"}},
+            "speaker",
+            "must have three values of speaker each, one for",
+        ),
+        ({"alike": {"label": "alike"}}, None, 'its table has the classes ["x"] of alike; required: two'),
+    ],
+)
+def test_labels_that_a_table_cannot_serve_are_named(paper, tmp_path, monkeypatch, datasets, split_by, said):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        f"{number}.wav,{number % 2},ann{number % 4},v{number % 3},{'fm'[number % 4 > 1]},x,1"
+        for number in range(24)
+    ]
+    header = "path,mood,speaker,voice,sex,alike,digest"
+    rows = [row.replace(",0,ann", ",calm,ann").replace(",1,ann", ",angry,bob") for row in rows]
+    (tmp_path / "mine.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    name = next(iter(datasets))
+    rates = {name: {"full": 1.0e-4, "pruned": 1.0e-4}}
+    config = paper | {
+        "corpus": {"table": {"csv": "mine.csv", "split_by": split_by}},
+        "datasets": datasets,
+        "tasks": [name],
+        "sweep": {},
+        "finetuning": paper["finetuning"] | {"learning_rate": rates},
+        "models": {"tiny": {"source": "pretrain", "layers": 2, "pretrain": {"objective": "hubert"}}},
+    }
+    if said:
+        [line] = problems(config)
+        assert said in line
+    else:
+        configuration.complete(config)
+
+
+def test_tasks_whose_columns_table_1_cannot_tell_apart_are_refused(paper):
+    config = paper | {
+        "datasets": {"words": {}, "words_full": {"label": "word"}},
+        "tasks": ["words", "words_full"],
+    }
+    assert any('tasks: "words_full"; begins with the task words and _' in line for line in problems(config))

@@ -67,7 +67,7 @@ if "table" in CORPUS:
             mem_mb=get_memory("ingest_table"),
             runtime=get_runtime("ingest_table"),
         params:
-            settings=experiment.drawing_settings(config),
+            settings=get_drawing(),
             files=provenance.identify([CORPUS["table"]["csv"]]),
         script:
             "../scripts/ingest_table.py"
@@ -115,7 +115,7 @@ rule build_labelled:
     conda:
         "../../envs/corpus.yaml"
     params:
-        label=lambda wildcards: LABELS[wildcards.dataset],
+        settings=lambda wildcards: {"label": LABELS[wildcards.dataset]},
     script:
         "../scripts/build_labelled.py"
 

@@ -45,6 +45,12 @@ def get_test_archive():
     return [] if experiment.test_settings(config) else get_archive(experiment.TEST_ARCHIVE)
 
 
+def get_drawing():
+    """How the splits of the user's table are drawn; None if it has splits."""
+    header, _ = csv_files.read_rows(config["corpus"]["table"]["csv"], skipinitialspace=True)
+    return None if "split" in map(str.strip, header) else experiment.drawing_settings(config)
+
+
 def get_local_archives():
     """The archives of Speech Commands that are read where they are."""
     sources = [archive["source"] for archive in get_archives().values()]

@@ -5,13 +5,14 @@ from convexprune.jobs import logs
 
 
 def main(smk) -> None:
-    logs.start_log(smk.log[0], seed=smk.params.settings["seed"])
+    settings = smk.params.settings
+    logs.start_log(smk.log[0], seed=settings and settings["seed"])
     ingestion.ingest_table(
         smk.input.csv,
         smk.output.samples,
         smk.output.table,
         smk.output.fingerprint,
-        drawing=splits.Drawing(**smk.params.settings),
+        drawing=splits.Drawing(**settings) if settings else None,
     )
 
 

@@ -295,3 +295,20 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(SystemExit, match=r"Permission denied: .*X\.npy"):
         main(["convexity", str(tmp_path / "X.npy"), "--labels", str(tmp_path / "Y.npy")])
+
+
+def test_recordings_without_the_label_are_no_class_of_the_workflows_embeddings(tmp_path):
+    """They are in the file for other datasets, which have other labels of the same recordings."""
+    labels = np.array([str(label) for label in Y], dtype=object)
+    labels[:3] = ""
+    content = {
+        "hidden_states": STATES,
+        "labels": labels,
+        "items": np.arange(len(Y)).astype(str).astype(object),
+    }
+    with h5py.File(tmp_path / "words.h5", "w") as file:
+        for name, values in content.items():
+            file[name] = values
+    layers, found = read(tmp_path / "words.h5")
+    assert list(found) == [str(label) for label in Y[3:]]
+    assert np.array_equal(layers[0], STATES[0][3:])

@@ -480,11 +480,12 @@ SETTINGS = {"labels": ["word"], "group": None, "seed": 0, "validation_share": 0.
 def ingest_csv(folder, text, **changes):
     (folder / "mine.csv").write_text(text, encoding="utf-8")
     output = outputs(folder)
+    drawing = None if "split" in text.partition("\n")[0] else SETTINGS | changes
     ingest_table.main(
         SimpleNamespace(
             input=SimpleNamespace(csv=str(folder / "mine.csv")),  # as Snakemake gives it
             output=output,
-            params=SimpleNamespace(settings=SETTINGS | changes),
+            params=SimpleNamespace(settings=drawing),
             log=[folder / "log"],
         )
     )
@@ -734,3 +735,17 @@ def test_a_failed_ingest_leaves_no_corpus(tmp_path):
         writer.add("a", "yes", "a", "train", noise(1))
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_may_have_labels_of_any_name(tmp_path):
+    """Also of the names that our own tables have; what the corpus has itself is left out."""
+    soundfile.write(tmp_path / "a.wav", noise(1), 16_000)
+    soundfile.write(tmp_path / "b.wav", noise(2), 16_000)
+    header = "path,label,item,start,end,dataset,split,digest"
+    output = ingest_csv(tmp_path, f"{header}\na.wav,x,i,1,2,d,train,no\nb.wav,y,,3,4,e,test,no\n")
+    table = corpus.read_table(output.table)
+    assert table[["label", "item", "start", "end", "dataset"]].to_numpy().tolist() == [
+        ["x", "i", "1", "2", "d"],
+        ["y", "", "3", "4", "e"],
+    ]
+    assert "no" not in set(table["digest"]) and set(table["word"]) == {""}

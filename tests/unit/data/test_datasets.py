@@ -36,7 +36,7 @@ WORDS = [
 ]
 
 
-def run(script, folder, settings=None, label=None, **tables):
+def run(script, folder, settings=None, **tables):
     """Run a script on tables written as CSV; return its dataset."""
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
@@ -46,7 +46,7 @@ def run(script, folder, settings=None, label=None, **tables):
             output=SimpleNamespace(
                 dataset=folder / "dataset.csv", labels=folder / "labels.csv", refusal=folder / "refusal.txt"
             ),
-            params=SimpleNamespace(settings=settings, label=label),
+            params=SimpleNamespace(settings=settings),
             wildcards=SimpleNamespace(dataset="words"),
             log=[folder / "log"],
         )
@@ -58,7 +58,7 @@ def run(script, folder, settings=None, label=None, **tables):
 
 
 def test_words_are_the_recordings_of_words(tmp_path):
-    words = run(build_labelled, tmp_path, label="word", table=make_table(WORDS))
+    words = run(build_labelled, tmp_path, settings={"label": "word"}, table=make_table(WORDS))
     assert words.to_csv(index=False).splitlines() == [
         "item,start,end,label,speaker,split",
         "0.wav,0,10,null,007,train",

@@ -113,3 +113,10 @@ def test_adapter(tmp_path, spoken):
         "n_items": len(labels),
         "n_folds": 5,
     }
+
+
+def test_a_probe_that_is_trained_on_one_class_says_that(tmp_path):
+    """Where a label is the same throughout a speaker, and there are two of them."""
+    labels = ["f"] * 6 + ["m"] * 6
+    files = write(tmp_path, [one_hot(labels)], labels, ["a"] * 6 + ["b"] * 6)
+    assert probing.probe_layers(*files, "voices", 1)["accuracy"].item() == 0

@@ -81,7 +81,11 @@ def open_layers(path: Path, representations: str | None, labels: str | None) -> 
                 f"{path}: there are {len(own)} labels for an array of shape {points.shape}, but layers "
                 "must come first: save numpy.moveaxis(representations, 1, 0)"
             )
-        if layers:
+        if layers and labels is None and "items" in arrays and (own == "").any():
+            # Embeddings of the workflow: recordings that have the labels of other datasets only.
+            labelled = np.flatnonzero(own != "")
+            yield Layers(range(layers[0]), lambda layer: points.read(layer)[labelled], own[labelled])
+        elif layers:
             yield Layers(range(layers[0]), points.read, own)
         else:
             yield Layers(range(1), lambda layer: points.read(()), own)

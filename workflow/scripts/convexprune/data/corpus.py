@@ -114,7 +114,8 @@ def write_corpus(samples_path: Path, table_path: Path, fingerprint_path: Path) -
         table["n_samples"].sum() / SAMPLING_RATE / 3600,
         table["split"].value_counts().to_dict(),
     )
-    for copies in find_copies(table.rename(columns={"path": "item", "word": "label"})):
+    items = table[["split", "digest"]].assign(item=table["path"], label=table["word"])
+    for copies in find_copies(items):
         logger.warning("%s", copies)
 
 

@@ -195,20 +195,20 @@ def ingest_table(
     table_path: Path,
     fingerprint_path: Path,
     *,
-    drawing: Drawing,
+    drawing: Drawing | None,
 ) -> None:
     """Read the recordings that a CSV lists (`path`, labels, perhaps `speaker` and `split`) into a corpus.
 
     Paths are absolute or relative to the CSV's folder. Without a `speaker` column the speakers are unknown
-    (empty). Without a `split` column the splits are drawn (`splits.draw`). Raises one ValueError that lists
-    the bad rows.
+    (empty). With a `drawing` the splits are drawn; without one, the table has them. Raises one ValueError
+    that lists the bad rows.
     """
-    needed = ["path", *drawing.labels, *([drawing.group] if drawing.group else [])]
-    listed = read_user_table(csv_path, needed)
+    drawn_from = [*drawing.labels, *([drawing.group] if drawing.group else [])] if drawing else ["split"]
+    listed = read_user_table(csv_path, ["path", *drawn_from])
     table, problems, folder = listed.rows, listed.problems, Path(csv_path).parent
     for remark in listed.remarks:
         logger.warning(remark)
-    if "split" not in table:
+    if drawing:
         table["split"] = draw(table, drawing)
     for column in ("word", "speaker"):
         if column not in table:

@@ -65,10 +65,14 @@ def read_user_table(csv_path: str | os.PathLike[str], required: Sequence[str] = 
             f"{', '.join(header)}. The first line must name the columns, with commas between them"
             + "".join(f", not {name}" for mark, name in SEPARATORS.items() if mark in "".join(header))
         )
+    if ours := [name for name in required if name in RESERVED]:
+        raise ValueError(
+            f"{csv_path}: the corpus has a column {ours[0]} of its own: rename yours to label by it"
+        )
     if twice := [name for name in dict.fromkeys([*COLUMNS, *required]) if header.count(name) > 1]:
         raise ValueError(f"{csv_path} has more than one column {', '.join(twice)}; name each column once")
-    ours = (*COLUMNS, *RESERVED)
-    others = [name for name in header if name and name not in ours and header.count(name) == 1]
+    taken = (*COLUMNS, *RESERVED)
+    others = [name for name in header if name and name not in taken and header.count(name) == 1]
     known = [*(name for name in COLUMNS if name in header), *others]
     rows = [row for row in rows if row != [""]]
     if not rows:

@@ -79,6 +79,9 @@ def draw_by_group(
     split that would be left without a class comes first.
     """
     tables = [pd.crosstab(groups.to_numpy(), labels[name].to_numpy()) for name in labels]
+    tables = [
+        of_label.drop(columns="", errors="ignore") for of_label in tables
+    ]  # recordings without the label
     table = pd.concat(tables, axis=1, keys=list(labels))
     if len(table) < len(SPLITS):
         raise ValueError(f"there are {len(table)} {groups.name}s; train, validation and test need one each")

@@ -66,7 +66,7 @@ def _folds(labels: np.ndarray, speakers: np.ndarray) -> list[tuple[np.ndarray, n
 def _probe(
     points: np.ndarray, labels: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], threads: int
 ) -> np.ndarray:
-    """Which items (N,) a probe trained on the other folds gets right."""
+    """Which items (N,) a probe trained on the other folds gets right. One trained on one class says that."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -74,6 +74,9 @@ def _probe(
     right = np.zeros(len(labels), bool)
     with threadpool_limits(threads):
         for train, held_out in folds:
+            if len(set(labels[train])) == 1:
+                right[held_out] = labels[held_out] == labels[train][0]
+                continue
             probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
             probe.fit(points[train], labels[train])
             right[held_out] = probe.predict(points[held_out]) == labels[held_out]

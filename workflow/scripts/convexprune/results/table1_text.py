@@ -147,7 +147,7 @@ def _notes(blocks: Sequence[tuple[str, Sequence[str], list[list[str]]]], data: s
     """The notes that the printed cells and the `data` need."""
     marks = "".join(cell for _, _, rows in blocks for _, *cells in rows for cell in cells)
     marks += "" if data == "own" else PAPERS
-    marks += STANDARD if data == "standard" and blocks[0][0] == TITLES["words"] else ""
+    marks += STANDARD if data == "standard" and any(title == TITLES["words"] for title, *_ in blocks) else ""
     return [note for mark, note in NOTES if mark in marks]
 
 

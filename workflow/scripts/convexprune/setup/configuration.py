@@ -91,7 +91,12 @@ def complete(config: dict[str, Any]) -> None:
 
 
 def settle(config: dict[str, Any]) -> None:
-    """Fill in, in place, the defaults that depend on other keys. The schema leaves these null."""
+    """Fill in, in place, the defaults that depend on other keys. The schema leaves these null.
+
+    A length that is whole is a whole number, however it was written: paths have it.
+    """
+    seconds = config["clips"]["seconds"]
+    config["clips"]["seconds"] = int(seconds) if seconds == int(seconds) else seconds
     phonemes = config["datasets"].get("phonemes", {"max_failed_share": 0})
     if phonemes["max_failed_share"] is None:
         phonemes["max_failed_share"] = 0.01 if "speech_commands" in config["corpus"] else 0.05

@@ -146,13 +146,16 @@ def embedding_settings(config: Config, model: str, state: str, dataset: str) -> 
 
 
 def drawing_settings(config: Config) -> dict[str, Any]:
-    """How splits are drawn for a table that has none (`splits.Drawing`)."""
-    table = config["corpus"]["table"]
-    labels = dict.fromkeys(labels_of(config).values())
+    """How splits are drawn for a table that has none (`splits.Drawing`): spread over the labels of all tasks.
+
+    Their order in the config does not count, nor do datasets that are no tasks.
+    """
+    table, labels = config["corpus"]["table"], labels_of(config)
+    of_tasks = {labels[task] for task in config["tasks"] if task in labels}
     others = "word" if "phonemes" in config["datasets"] else "speaker"
     return {
         "group": table["split_by"],
-        "labels": [label for label in labels if label != table["split_by"]] or [*labels, others][:1],
+        "labels": sorted(of_tasks) or [next(iter(labels.values()), others)],
         **{key: table[key] for key in ("seed", "test_share", "validation_share")},
     }
 

@@ -77,7 +77,7 @@ class Survey:
         drawing = {"split_by": self.split_by, "seed": SEED}
         shares = {f"{split}_share": self.share for split in ("validation", "test")}
         datasets = {name: {"label": self.labels[name]} for name in self.label_tasks}
-        return {"corpus": {"table": drawing | shares}, "datasets": datasets}
+        return {"corpus": {"table": drawing | shares}, "datasets": datasets, "tasks": list(datasets)}
 
     @property
     def splits(self) -> pd.Series:

@@ -273,7 +273,7 @@ def make_corpus(found: Survey, csv: str) -> list[str]:
         if found.split_by:
             lines.append(f"    split_by: {found.split_by}  # nobody in validation or test is in train")
         lines += [
-            f"    validation_share: {found.share}  # drawn by the seed, evenly over the labels",
+            f"    validation_share: {found.share}  # drawn by the seed, spread over the labels",
             f"    test_share: {found.share}",
             f"    seed: {SEED}",
         ]

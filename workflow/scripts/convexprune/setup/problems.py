@@ -70,6 +70,10 @@ def find_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for dataset in config["convexity"]["untrained"]:
         if dataset not in datasets:
             yield word_problem(["convexity", "untrained"], dataset, f"allowed: {', '.join(datasets)}")
+    for task in tasks:
+        if longer := [other for other in tasks if other.startswith(f"{task}_")]:
+            told = f"begins with the task {task} and _, so columns of Table 1 would have one name: rename it"
+            yield word_problem(["tasks"], longer[0], told)
     by_task = [(["finetuning", "learning_rate"], config["finetuning"]["learning_rate"])]
     by_task += [(["models", name, "keep"], model["keep"]) for name, model in models.items()]
     for path, given in by_task:
@@ -274,7 +278,7 @@ def table_problems(config: Mapping[str, Any], csv: Path) -> Iterator[str]:
     given, table = "split" in listed.rows, listed.rows
     table = table if given else table.assign(split="train")
     if split_by and not given:
-        yield from group_problems(table, split_by)
+        yield from group_problems(table, split_by, labels)
     for name, label in labels.items():
         for told in class_problems(table[table[label] != ""], label, given):
             yield problem(told if name == "words" else f"{told} (datasets.{name})")
@@ -301,8 +305,8 @@ def class_problems(table: pd.DataFrame, label: str, given: bool) -> Iterator[str
             yield f"its {place} has the classes {missing} of {label}, which split train lacks"
 
 
-def group_problems(table: pd.DataFrame, split_by: str) -> Iterator[str]:
-    """Why splits cannot be drawn so that they share no value of the column `split_by`."""
+def group_problems(table: pd.DataFrame, split_by: str, labels: Mapping[str, str]) -> Iterator[str]:
+    """Why splits that share no value of the column `split_by` cannot serve the datasets' `labels`."""
     path = ["corpus", "table", "split_by"]
     if split_by not in table:
         yield word_problem(path, split_by, f"the table has no such column; it has {', '.join(table)}")
@@ -311,3 +315,15 @@ def group_problems(table: pd.DataFrame, split_by: str) -> Iterator[str]:
     elif (groups := table[split_by].nunique()) < 3:
         told = f"there are {groups} of them; train, validation and test need one each"
         yield word_problem(path, split_by, told)
+        return
+    for name, label in labels.items():
+        if label == split_by:
+            told = (
+                "split_by keeps each of its values in one split; the dataset speakers has splits of its own"
+            )
+            yield word_problem(["datasets", name, "label"], label, told)
+        elif split_by in table:
+            spread = table[table[label] != ""].groupby(label)[split_by].nunique()
+            if (spread >= 3).sum() < 2:
+                told = f"two classes or more must have three values of {split_by} each, one for every split"
+                yield word_problem(["datasets", name, "label"], label, told)
