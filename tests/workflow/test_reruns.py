@@ -257,6 +257,18 @@ PLANNED = {
         time_models:{H}/words/0 export_model:{BOTH}/words merge_exports compare_predictions
         {TRAINING} {TIMING}""",
     ),
+    "`finetuning.precision`": (
+        key("finetuning/precision", "float32"),
+        f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
+    ),
+    "`finetuning.cache_features`": (
+        key("finetuning/cache_features", "float16"),
+        f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
+    ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
         f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} {EXPORTED}
@@ -350,7 +362,7 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         scored(f"{H}/words/phonemes"),
     ),
-    "stored features deleted": (deleted(f"{RESULTS}/features/{H}/words-1s.h5"), ""),
+    "stored features deleted": (deleted(f"{RESULTS}/features/{H}/words-1s-float32-auto.h5"), ""),
     "a file between truncated or edited, such as an embeddings file": (
         content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
         f"score_convexity:{H}/words/phonemes {CONVEXITY}",

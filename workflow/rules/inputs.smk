@@ -111,9 +111,11 @@ def get_finetuning_settings(wildcards):
     return experiment.finetuning_settings(config, wildcards.model, wildcards.task, int(wildcards.layers))
 
 
-# Snakemake does not look at what follows an ancient input that is made again. So that trainings on clips of another
-# length run at once, theirs is another file.
-FEATURES = f"<results>/features/{{model}}/{{task}}-{config['clips']['seconds']}s.h5"
+# Snakemake does not look at what follows an ancient input that is made again. So features of other settings are another
+# file, and trainings on them run at once.
+FEATURES = "<results>/features/{{model}}/{{task}}-{}s-{}-{}.h5".format(
+    config["clips"]["seconds"], config["finetuning"]["cache_features"], config["finetuning"]["precision"]
+)
 
 
 def get_cached_features(wildcards):
