@@ -5,8 +5,8 @@ from convexprune.jobs import logs
 
 
 def main(smk) -> None:
+    logs.start_log(smk.log[0], seed=(smk.params.settings or {}).get("seed"))
     settings = smk.params.settings
-    logs.start_log(smk.log[0], seed=settings and settings["seed"])
     ingestion.ingest_table(
         smk.input.csv,
         smk.output.samples,

@@ -32,7 +32,7 @@ def read_embeddings(path):
 
 def read_features(path):
     with hdf5.read(path, "features") as file:
-        items, told = len(file["features"]), (file.attrs["encoder"], file.attrs["inputs"])
+        items, told = len(file["features"]), [file.attrs[name] for name in ("encoder", "inputs", "seconds")]
     features.check_features(path, *told)
     return [features.read_features(path, np.arange(items))]
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
-import pandas as pd
 
 from convexprune.jobs import hdf5
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -66,6 +69,8 @@ def find_items(path: str | os.PathLike[str], dataset: pd.DataFrame) -> tuple[np.
 
     They are those of the split that was embedded. Raises ValueError if the file lacks one.
     """
+    import pandas as pd
+
     with open_embeddings(path) as file:
         split = file.attrs["split"]
         spans = pd.MultiIndex.from_arrays([file["items"].asstr()[:], file["starts"][:]])
