@@ -67,6 +67,7 @@ NOT_RUN = {
     "python benchmarks/ingestion.py": "minutes, 6 GB",
     "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
     "python benchmarks/timing.py": "minutes",
+    "python benchmarks/whisper.py MODEL RECORDINGS --batch-size 30": "minutes, a real model",
     "rm -rf resources/alignments/maus/failures resources/alignments/maus/unanswered": "deletes",
     "scancel JOBID": "a running Slurm",
     "snakemake --workflow-profile workflow/profiles/slurm": "a running Slurm; see tests/cluster",
