@@ -78,10 +78,9 @@ def draw_by_group(
     groups have, the group with most of it goes to the split that lacks it most. What is added: a
     split that would be left without a class comes first.
     """
-    tables = [pd.crosstab(groups.to_numpy(), labels[name].to_numpy()) for name in labels]
-    tables = [
-        of_label.drop(columns="", errors="ignore") for of_label in tables
-    ]  # recordings without the label
+    counted = (pd.crosstab(groups.to_numpy(), labels[name].to_numpy()) for name in labels)
+    # A recording without a label is of no class.
+    tables = [classes.drop(columns="", errors="ignore") for classes in counted]
     table = pd.concat(tables, axis=1, keys=list(labels))
     if len(table) < len(SPLITS):
         raise ValueError(f"there are {len(table)} {groups.name}s; train, validation and test need one each")
