@@ -282,7 +282,7 @@ PLANNED = {
     "`timing.runs`": (key("timing/runs", 6), f"{TIMED} {EXPORTED}"),
     "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
     "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
-    "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT}"),
+    "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT} {COUNTS}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
