@@ -149,8 +149,8 @@ def find_short(lengths: pd.Series, seconds: float) -> list[str]:
     if 10 * longest >= seconds:
         return []
     return [
-        f"all {len(lengths)} recordings are shorter than a tenth of clips.seconds, {seconds:g} s (the longest "
-        f"has {longest:.2f} s), so models are given padding above all: lower clips.seconds"
+        f"all {len(lengths)} recordings are shorter than a tenth of clips.seconds, {seconds:g} s (the "
+        f"longest has {longest:.2f} s), so models are given padding above all: lower clips.seconds"
     ]
 
 
