@@ -478,7 +478,7 @@ def test_a_table_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, name
         (10, 'datasets.words.convexity_split: "validation"; every class of word has fewer than 2 recordings'),
         (
             1,
-            'corpus.table.csv: "mine.csv"; its table has the classes ["word 0"] of word; required: two or more',
+            'corpus.table.csv: "mine.csv"; its table has the classes ["word 0"] of word; required: two',
         ),
     ],
 )

@@ -163,6 +163,7 @@ def test_copies_among_the_speakers_recordings_are_told_by_their_own_splits():
     tables = {"corpus": items, "words": items, "speakers": speakers}
     told = counts.describe_recordings(tables, digests, 1)
     assert told == [
+        "words: 1 of 1 classes are not in every split, such as yes (train)",
         "corpus: 2 recordings have the samples of another one of their split and label, such as "
         "0.wav (train, yes) and 1.wav (train, yes)",
         "speakers: 2 recordings have the samples of one in another split, such as 0.wav (train, a) and "

@@ -97,7 +97,7 @@ def measure(items: pd.DataFrame) -> tuple[int, int, int, float, float, float]:
 
 
 def describe_recordings(tables: dict[str, pd.DataFrame], digests: pd.Series, seconds: float) -> list[str]:
-    """Sentences on recordings: all short, left out of a dataset, copies of others, of speakers on two sides.
+    """Sentences on recordings that are short, left out, copies, or badly spread over the splits.
 
     `tables` are those of `summarise`, with `corpus` among them; `digests` of the samples are by item; models
     are given clips of so many `seconds`.
@@ -110,12 +110,27 @@ def describe_recordings(tables: dict[str, pd.DataFrame], digests: pd.Series, sec
         if name in tables and (without := len(tables["corpus"]) - len(tables[name])):
             why = "a word (`_silence_`)" if name == "words" else "a label"
             told.append(f"{name}: {without:,} recordings without {why} are left out")
+    for name in ("words", *others):
+        if name in tables:
+            told += [f"{name}: {absent}" for absent in find_absent_classes(tables[name])]
     for name in ("corpus", "speakers", *others):  # words are split as the corpus is, speakers anew
         if name in tables:
             items = tables[name].assign(digest=tables[name]["item"].map(digests))
             told += [f"{name}: {copies}" for copies in find_copies(items)]
     told += find_shared_speakers(tables["corpus"])
     return told or ["no two recordings have the same samples"]
+
+
+def find_absent_classes(items: pd.DataFrame) -> list[str]:
+    """A sentence on classes that are not in every split, so that a score or an accuracy leaves them out."""
+    splits = items.groupby("label", sort=False)["split"].unique()
+    absent = splits[splits.map(len) < len(SPLITS)]
+    if absent.empty:
+        return []
+    return [
+        f"{len(absent)} of {len(splits)} classes are not in every split, such as {absent.index[0]} "
+        f"({', '.join(absent.iloc[0])})"
+    ]
 
 
 def find_shared_speakers(recordings: pd.DataFrame) -> list[str]:

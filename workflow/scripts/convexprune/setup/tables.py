@@ -119,9 +119,7 @@ def convexity_problems(
     split, neighbors = config["datasets"][name]["convexity_split"], config["convexity"]["n_neighbors"]
     scored = classes[splits == split]
     if scored.value_counts().max() < 2:
-        told = (
-            f"every class of {classes.name} has fewer than 2 recordings in split {split}; convexity needs two"
-        )
+        told = f"every class of {classes.name} has fewer than 2 recordings in the split {split}"
         yield word_problem(["datasets", name, "convexity_split"], split, told)
     elif len(scored) <= neighbors:
         told = f"must be below {len(scored)}, the recordings of datasets.{name} in split {split}"
