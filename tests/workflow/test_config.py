@@ -630,7 +630,7 @@ def test_clips_that_a_model_cannot_take_are_named(paper, tmp_path, seconds):
     short = {"model_type": "wav2vec2", "conv_kernel": [400], "conv_stride": [320]}
     long = {"model_type": "whisper", "max_source_positions": 100, "num_mel_bins": 80}
     paper["clips"] = {"seconds": seconds}
-    paper["finetuning"]["spec_augment"] = False
+    paper["finetuning"]["spec_augment"] = True
     for name, config in (("short", short), ("long", long)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
