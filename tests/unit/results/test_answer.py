@@ -5,7 +5,16 @@ import pytest
 from convexprune.results.answer import Tables, answer
 
 
-def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5, layers=2, seconds=1):
+def tables(
+    only_full=9,
+    only_pruned=4,
+    p_value=0.267,
+    disturbed=False,
+    ratio=0.5,
+    layers=2,
+    seconds=1,
+    most_frequent=0.5,
+):
     """A model of four layers, pruned to `layers`, on 500 test items."""
     run = {"model": "tiny", "task": "words"}
     return Tables(
@@ -29,6 +38,7 @@ def tables(only_full=9, only_pruned=4, p_value=0.267, disturbed=False, ratio=0.5
             [
                 run
                 | {"layers": 2, "seed": 0, "n_items": 500, "only_full": only_full, "only_pruned": only_pruned}
+                | {"most_frequent": most_frequent}
                 | {"p_value": p_value, "difference_low": -0.024, "difference_high": 0.0041}
             ]
         ),
@@ -55,6 +65,10 @@ def test_it_names_the_folder_and_says_how_accurate_fast_and_small_the_model_is()
         ({"ratio": 1.02}, "It is not faster (12.0 → 12.2 ms"),
         ({"seconds": 2.5}, "(12.0 → 6.0 ms for 2.5 s of audio)"),
         ({"disturbed": True}, "6.0 ms for a second of audio; other work ran beside it: measure again)"),
+        (
+            {"most_frequent": 0.94},  # 475 of 500 or more have a chance of 0.20 in 500 tosses
+            "  That is not clearly better than always the most frequent class, 94.0 %: do not use it.",
+        ),
         ({"layers": 4}, "- **tiny, words**: keep all 4 layers. Nothing was pruned."),
     ],
 )

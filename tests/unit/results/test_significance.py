@@ -39,6 +39,11 @@ def test_as_many_on_either_side_tell_nothing_apart(counts):
     assert compare_predictions(*pair(*counts))["p_value"] == 1
 
 
+def test_the_most_frequent_class_is_what_a_guess_gets():
+    full, pruned = (run.assign(label=["yes", "no", "no", "up", "no"]) for run in pair(3, 1, 1, 0))
+    assert compare_predictions(full, pruned)["most_frequent"] == 0.6
+
+
 def test_other_items_are_an_error():
     full, pruned = pair(3, 1, 1, 0)
     for changed in (pruned.iloc[1:], pruned.iloc[::-1], pruned.assign(label="no")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import pandas as pd
+from scipy.stats import binomtest
 
 SIGNIFICANT = 0.05
 
@@ -64,7 +65,7 @@ def _find(table: pd.DataFrame, **names: Any) -> pd.Series:
 
 
 def describe_accuracy(full: float, pruned: float, compared: pd.Series) -> str:
-    """A sentence: whether the pruned model is as accurate as the full one on the same test items."""
+    """Sentences: whether the pruned model is as accurate as the full one on the same test items."""
     low, high = 100 * compared["difference_low"], 100 * compared["difference_high"]
     if compared["p_value"] < SIGNIFICANT:
         verdict = f"It is {'less' if pruned < full else 'more'} accurate"
@@ -77,7 +78,17 @@ def describe_accuracy(full: float, pruned: float, compared: pd.Series) -> str:
         f"{verdict}: {100 * pruned:.1f} % against the full model's {100 * full:.1f} % on "
         f"{compared['n_items']:,} test items\n"
         f"({100 * (pruned - full):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, {p})."
+        f"{describe_guess(pruned, compared)}"
     )
+
+
+def describe_guess(pruned: float, compared: pd.Series) -> str:
+    """A sentence if the pruned model may be no better than a guess, by a binomial test; else nothing."""
+    n, guess = int(compared["n_items"]), compared["most_frequent"]
+    if binomtest(round(pruned * n), n, guess, alternative="greater").pvalue < SIGNIFICANT:
+        return ""
+    told = f"That is not clearly better than always the most frequent class, {100 * guess:.1f} %"
+    return f"\n{told}: do not use it."
 
 
 def describe_savings(timed: pd.Series, full_bytes: int, pruned_bytes: int) -> str:

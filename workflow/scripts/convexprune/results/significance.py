@@ -11,10 +11,11 @@ from scipy.stats import binomtest, norm
 def compare_predictions(full: pd.DataFrame, pruned: pd.DataFrame) -> dict[str, float]:
     """Compare two runs' predictions (item, label, predicted) of one test split.
 
-    Returns `n_items`; `only_full` and `only_pruned`, the numbers of items that only this run got right; the
-    two-sided `p_value` of McNemar's exact test: if the runs were equally accurate, each of those items would
-    belong to either run with probability 1/2; and `difference_low` and `difference_high`, the 95 % interval
-    of pruned less full accuracy (`paired_interval`).
+    Returns `n_items`; `most_frequent`, the share of the most frequent class in them; `only_full` and
+    `only_pruned`, the numbers of items that only this run got right; the two-sided `p_value` of McNemar's
+    exact test: if the runs were equally accurate, each of those items would belong to either run with
+    probability 1/2; and `difference_low` and `difference_high`, the 95 % interval of pruned less full
+    accuracy (`paired_interval`).
 
     Raises ValueError if the two were not tested on the same items in the same order.
     """
@@ -27,6 +28,7 @@ def compare_predictions(full: pd.DataFrame, pruned: pd.DataFrame) -> dict[str, f
     low, high = paired_interval(len(full), only_full, only_pruned)
     return {
         "n_items": len(full),
+        "most_frequent": float(full["label"].value_counts(normalize=True).max()),
         "only_full": only_full,
         "only_pruned": only_pruned,
         "p_value": float(binomtest(only_full, n).pvalue) if n else 1.0,
