@@ -225,7 +225,8 @@ def test_a_table_of_utterances_becomes_a_pruned_model(reader, root):
     printed = reader.run(*init.split())
     assert run in printed and "drawn by speaker: nobody in validation or test is in train" in printed
     config = configuration.read_yaml(reader.folder / "utterances.yaml")
-    assert config["tasks"] == ["emotion", "sentence"] and config["clips"] == {"seconds": 3}
+    assert config["tasks"] == ["emotion", "sentence"]
+    assert config["clips"] == {"seconds": 3, "padding": "mask"}
     printed = reader.run(*run.split())
 
     results = reader.folder / "results/utterances"
