@@ -180,8 +180,8 @@ def test_recordings_that_are_all_shorter_than_a_tenth_of_a_clip_are_told(caplog,
         {"corpus": ITEMS}, pd.Series(ITEMS["item"], index=ITEMS["item"]), seconds
     )
     expected = (
-        f"all 5 recordings are shorter than a tenth of clips.seconds, {seconds} s (the longest has 1.00 s), "
-        "so models are given padding above all: lower clips.seconds"
+        f"all 5 recordings are shorter than a tenth of clips.seconds, {seconds} s (the longest has 1.00 s): "
+        "lower it, or look whether they are whole"
     )
     assert (told[0] == expected) == warned == (expected in caplog.messages) and len(told) == 1
 

@@ -150,7 +150,7 @@ def find_short(lengths: pd.Series, seconds: float) -> list[str]:
         return []
     return [
         f"all {len(lengths)} recordings are shorter than a tenth of clips.seconds, {seconds:g} s (the "
-        f"longest has {longest:.2f} s), so models are given padding above all: lower clips.seconds"
+        f"longest has {longest:.2f} s): lower it, or look whether they are whole"
     ]
 
 
