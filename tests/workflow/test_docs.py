@@ -28,7 +28,7 @@ PAGES = ["your-data.md", "your-embeddings.md", "models.md", "reproduce.md"]
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
 # What else a reader may copy. Targets of make that .ci/run makes:
 CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
-CI |= {"make test-runs", "make test-faults"}
+CI |= {"make test-runs", "make test-faults", "make test-install"}
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
     "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
@@ -51,7 +51,8 @@ NOT_RUN = {
     "git switch": "is spoken of",
     "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
     "make install TORCH_INDEX=https://download.pytorch.org/whl/cpu": "the network; see test_conventions.py",
-    "make lock": "the newest packages of an index",
+    "make install PYTHON=python3.13": "make install with another Python",
+    "make lock": "asks the index for versions; see test_envs.py",
     "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
     "make summary RESULTS=results/paper": "make summary, whose default that is",

@@ -41,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except MemoryError as error:
         sys.exit(f"convexprune: not enough memory ({error})")
-    except ModuleNotFoundError as error:  # the light install has what `convexity` needs
-        sys.exit(f"convexprune: {error.name} is not installed: `make install` installs all packages")
+    except ModuleNotFoundError as error:  # the package alone brings what `convexity` needs
+        remedy = f'`pip install "convexprune[{options.extra}]"`, or `make install` in the repository'
+        sys.exit(f"convexprune: {error.name} is not installed: {remedy}")
     except (ValueError, OSError, RuntimeError) as error:  # torch lacks memory by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
@@ -79,7 +80,7 @@ def add_convexity(commands: Commands) -> None:
     command.add_argument("--n-jobs", type=int, default=-1, help="threads; -1, all cores (-1)")
     command.add_argument("--classes", action="store_true", help="print the score of each class too")
     command.add_argument("--json", action="store_true", help="print every number as JSON")
-    command.set_defaults(run=run_convexity)
+    command.set_defaults(run=run_convexity, extra="convexity")
 
 
 def add_estimate(commands: Commands) -> None:
@@ -91,7 +92,7 @@ def add_estimate(commands: Commands) -> None:
         "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
     )
     command.add_argument("config", type=Path, help="config file, such as config.yaml")
-    command.set_defaults(run=run_estimate)
+    command.set_defaults(run=run_estimate, extra="workflow")
 
 
 def run_estimate(options: argparse.Namespace) -> None:
@@ -108,7 +109,7 @@ def add_summary(commands: Commands) -> None:
         description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
     )
     command.add_argument("results", type=Path, help="results folder, such as results/paper")
-    command.set_defaults(run=run_summary)
+    command.set_defaults(run=run_summary, extra="results")
 
 
 def run_summary(options: argparse.Namespace) -> None:
@@ -127,7 +128,7 @@ def add_discard(commands: Commands) -> None:
         description="Delete the outputs of jobs in this folder that were running when Snakemake was killed. "
         "They run again. Refused while Snakemake or one of its jobs runs here.",
     )
-    command.set_defaults(run=run_discard)
+    command.set_defaults(run=run_discard, extra="workflow")
 
 
 def run_discard(options: argparse.Namespace) -> None:
@@ -179,7 +180,7 @@ def add_prune(commands: Commands) -> None:
     command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
     command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
     command.add_argument("--revision", default="main", help="of a model of the hub (main)")
-    command.set_defaults(run=run_prune)
+    command.set_defaults(run=run_prune, extra="models")
 
 
 def run_prune(options: argparse.Namespace) -> None:
@@ -201,7 +202,7 @@ def add_compare_alignments(commands: Commands) -> None:
     )
     command.add_argument("first", type=Path, help="phones: CSV with item, start, end, label, in samples")
     command.add_argument("second", type=Path, help="the same of the other aligner")
-    command.set_defaults(run=run_compare_alignments)
+    command.set_defaults(run=run_compare_alignments, extra="alignment")
 
 
 def run_compare_alignments(options: argparse.Namespace) -> None:
@@ -283,7 +284,7 @@ def add_init(commands: Commands) -> None:
         help="what the fields of the file names are: label, speaker, and n for any other, as in "
         "label_speaker_n for 0_nicolas_3.wav (recognised where it is clear)",
     )
-    command.set_defaults(run=run_init)
+    command.set_defaults(run=run_init, extra="workflow")
 
 
 def run_init(options: argparse.Namespace) -> None:
