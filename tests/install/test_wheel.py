@@ -42,7 +42,7 @@ CALLS = {
     "results": (
         "from convexprune.results import markdown_tables;"
         "print(markdown_tables.render(['model'], [['tiny']]).splitlines()[-1])",
-        "| tiny  |",
+        "| tiny    |",
     ),
 }
 

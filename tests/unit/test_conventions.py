@@ -82,6 +82,41 @@ def test_a_torch_for_cpus_leaves_out_what_is_for_cuda(root, tmp_path):
         assert requirement.specifier.contains(f"{line.partition('==')[2]}+cpu")
 
 
+def test_both_containers_install_the_same(root):
+    docker, apptainer = (
+        (root / name).read_text(encoding="utf-8") for name in ("Dockerfile", "apptainer.def")
+    )
+    for step in ("apt-get install --yes --no-install-recommends make", "make install PYTHON=python3"):
+        assert step in docker and step in apptainer
+    [base] = re.findall("^FROM (.*)$", docker, re.MULTILINE)
+    assert f"From: {base}\n" in apptainer
+    copied = apptainer.partition("%files")[2].partition("%post")[0].split()[::2]
+    assert all((root / name).exists() for name in copied)
+    # What a run reads: all that lies beside the Snakefile, but documents and what is for developers.
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, encoding="utf-8", check=True)
+    tops = {name.partition("/")[0] for name in listed.stdout.split() if not name.startswith(".")}
+    others = {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Dockerfile", "apptainer.def", "benchmarks"}
+    others |= {"codemeta.json", "docs", "mkdocs.yml", "results", "tests"}
+    assert tops - others == {name.partition("/")[0] for name in copied}
+    # Docker installs before it copies the rest: an installation needs no more than this.
+    first = [
+        name for line in re.findall(r"^COPY (?!\.)(.*)$", docker, re.MULTILINE) for name in line.split()[:-1]
+    ]
+    assert {*first} >= {"Makefile", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"}
+    assert all((root / name).is_file() for name in first)
+
+
+def test_an_image_is_built_on_a_tag(root):
+    workflow = yaml.safe_load((root / ".github/workflows/image.yml").read_text(encoding="utf-8"))
+    assert workflow[True] == {"push": {"tags": ["v*"]}}  # `on` is a boolean of YAML
+    [job] = workflow["jobs"].values()
+    assert [line for step in job["steps"] if "run" in step for line in step["run"].splitlines()] == [
+        'docker run --rm "$IMAGE" convexprune --help',
+        'docker run --rm "$IMAGE" snakemake --dry-run --snakefile /opt/convexprune/Snakefile',
+        'docker push "$IMAGE"',
+    ]
+
+
 def test_the_citation_can_be_read(root):
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == convexprune.__version__
