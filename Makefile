@@ -14,7 +14,7 @@ DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end labels names reruns service table_corpus)
 
-.PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-kills test-cluster test-install lint docs format lock clean
+.PHONY: install demo report resume estimate summary crate codemeta test test-runs test-docs test-faults test-kills test-cluster test-install lint docs format lock clean
 
 install: .venv/installed
 
@@ -60,6 +60,14 @@ estimate: .venv/installed
 
 summary: .venv/installed
 	@$(BIN)/python -m convexprune summary "$$RESULTS"
+
+# A finished run, described for other tools: a Workflow Run RO-Crate.
+crate: .venv/installed
+	@$(BIN)/python -m convexprune crate "$$CONFIG"
+
+# codemeta.json, from CITATION.cff.
+codemeta: .venv/installed
+	$(BIN)/uv tool run --quiet --from cffconvert==2.0.0 cffconvert -f codemeta -i CITATION.cff -o codemeta.json
 
 # All tests that need no run of the whole workflow.
 test: .venv/installed

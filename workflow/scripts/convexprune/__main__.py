@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_prune(commands)
     add_estimate(commands)
     add_summary(commands)
+    add_crate(commands)
     add_discard(commands)
     options = parser.parse_args(arguments)
     try:
@@ -118,6 +119,33 @@ def run_summary(options: argparse.Namespace) -> None:
     print(
         benchmarks.as_text(benchmarks.summarise(benchmarks.read_benchmarks(options.results / "benchmarks")))
     )
+
+
+def add_crate(commands: Commands) -> None:
+    """The command `crate`: a finished run, described for other tools."""
+    command = commands.add_parser(
+        "crate",
+        help="describe a finished run as a Workflow Run RO-Crate",
+        description="Make the results folder of a finished run a Workflow Run RO-Crate: "
+        "ro-crate-metadata.json names the workflow, config, inputs and outputs with their SHA-256, versions "
+        "and times, and crate/ has copies of the workflow and the config.",
+    )
+    command.add_argument("config", type=Path, help="the config of the run, such as config.yaml")
+    command.add_argument("--agent", metavar="NAME", help="who ran it (not stated)")
+    command.add_argument("--orcid", metavar="URL", default="", help="of the agent: https://orcid.org/...")
+    command.add_argument("--licence", metavar="URL", default="", help="of the results (not stated)")
+    command.set_defaults(run=run_crate, extra="workflow")
+
+
+def run_crate(options: argparse.Namespace) -> None:
+    from convexprune.results import crate
+    from convexprune.setup import configuration
+
+    if options.orcid and not options.agent:
+        raise ValueError("--orcid needs --agent: whose it is")
+    agent = crate.Agent(options.agent, options.orcid) if options.agent else None
+    config = configuration.read_config(options.config)
+    print(crate.write_crate(config, options.config, agent, options.licence))
 
 
 def add_discard(commands: Commands) -> None:
