@@ -6,6 +6,7 @@ brings the same to all other tests.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ import pytest
 
 UV = Path(sys.prefix) / "bin/uv"
 NEWER = ["3.12", "3.13", "3.14"]
+# What is built from source there, on Linux; docs/costs.md says it too.
+BUILT = {"3.11": ["connection-pool"], "3.12": ["connection-pool", "pocketsphinx"]}
+BUILT |= {"3.13": ["connection-pool"], "3.14": ["connection-pool", "immutables", "pocketsphinx"]}
 PHONES = "item,start,end,label\nyes/a.wav,100,900,j\nyes/a.wav,900,2000,E\n"
 # A real call of what an extra brings, and what it prints.
 CALLS = {
@@ -160,6 +164,19 @@ def test_newer_pythons_score_the_same(wheel, tmp_path, version):
     expected = save_points(tmp_path)
     install(wheel, tmp_path, find_python(version))
     assert score(tmp_path) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("version", BUILT)
+def test_all_else_that_is_locked_has_a_wheel(root, tmp_path, version):
+    """Of x86-64, by the index's names of files; nothing is downloaded."""
+    target = ("--python-version", version, "--python-platform", "x86_64-manylinux_2_28", "--target", "none")
+    command = (UV, "pip", "install", "--dry-run", "--no-deps", "--only-binary", ":all:", *target)
+    built = [word for name in BUILT[version] for word in ("--no-binary", name)]
+    run(*command, *built, "-r", root / "requirements.lock", cwd=tmp_path)
+    lock = (root / "requirements.lock").read_text(encoding="utf-8")
+    for name in BUILT[version]:
+        [pin] = re.findall(rf"^{name}==[^ ]+", lock, flags=re.MULTILINE)
+        assert "no usable wheels" in run(*command, pin, cwd=tmp_path, code=1)
 
 
 @pytest.mark.parametrize("extra", CALLS)
