@@ -143,6 +143,17 @@ def find_copies(items: pd.DataFrame) -> list[str]:
     return told
 
 
+def find_short(lengths: pd.Series, seconds: float) -> list[str]:
+    """A sentence if all recordings, of `lengths` in seconds, are shorter than a tenth of a clip."""
+    longest = lengths.max()
+    if 10 * longest >= seconds:
+        return []
+    return [
+        f"all {len(lengths)} recordings are shorter than a tenth of clips.seconds, {seconds:g} s (the "
+        f"longest has {longest:.2f} s), so models are given padding above all: lower clips.seconds"
+    ]
+
+
 # Reading
 
 
@@ -166,6 +177,11 @@ def read_dataset(path: str | os.PathLike[str]) -> pd.DataFrame:
 def count_samples(seconds: float) -> int:
     """The samples of a clip of `seconds`."""
     return round(seconds * SAMPLING_RATE)
+
+
+def measure_clips(start: np.ndarray, end: np.ndarray, seconds: float) -> np.ndarray:
+    """The samples (N,) of recordings or parts of them, `start` to `end`, that clips of `seconds` hold."""
+    return np.minimum(end - start, count_samples(seconds))
 
 
 def read_clips(
