@@ -5,6 +5,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# For `--sdm apptainer` alone: built by apptainer.def, or pulled (docs/cluster.md). All rules share one image.
+container: "convexprune.sif"
+
+
 report: "workflow/report/workflow.rst"
 
 

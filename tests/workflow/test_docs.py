@@ -29,7 +29,7 @@ PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "reprod
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
 # What else a reader may copy. Targets of make that .ci/run makes:
 CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
-CI |= {"make test-runs", "make test-faults"}
+CI |= {"make test-runs", "make test-faults", "make test-install"}
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
     "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
@@ -53,7 +53,11 @@ NOT_RUN = {
     "git switch": "is spoken of",
     "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
     "make install TORCH_INDEX=https://download.pytorch.org/whl/cpu": "the network; see test_conventions.py",
-    "make lock": "the newest packages of an index",
+    "make codemeta": "the network; see tests/install",
+    "make crate CONFIG=my.yaml": "make crate, which reproduce.md runs, with another config",
+    '.venv/bin/python -m convexprune crate my.yaml --agent "Ada Lovelace"': "see test_crate.py",
+    "make install PYTHON=python3.13": "make install with another Python",
+    "make lock": "asks the index for versions; see test_envs.py",
     "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
     "make summary RESULTS=results/paper": "make summary, whose default that is",
@@ -140,7 +144,14 @@ class Reader:
     def __init__(self, workflow, root: Path, address: str):
         self.root, self.folder = root, workflow.directory
         workflow.be_quiet()
-        for name in ("Makefile", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+        for name in (
+            "Makefile",
+            "requirements.lock",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+            "CITATION.cff",
+        ):
             shutil.copy(root / name, self.folder)
         (self.folder / ".venv").mkdir()
         for path in Path(sys.prefix).iterdir():
@@ -323,6 +334,7 @@ def test_the_papers_experiment_runs(reader, root, network):
     results = reader.folder / "results/paper"
     assert pd.read_csv(results / "table1.csv").word_pruned.notna().any()
     assert (results / "report.html").exists()
+    assert "speech_commands_v0.02.tar.gz" in (results / "ro-crate-metadata.json").read_text(encoding="utf-8")
 
 
 def test_a_model_that_is_downloaded_tells_how_far_it_is(reader):

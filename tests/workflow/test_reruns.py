@@ -319,13 +319,14 @@ PLANNED = {
     ),
     "`url` or `mirror` (a URL), `size`, `sha256` of an archive": (new_url, ""),
     "`gpus`, `embeddings.batch_size`, `finetuning.micro_batch_size`, `finetuning.gradient_checkpointing`, "
-    "`maus.max_requests`, `maus.timeout`, `maus.contact`": (
+    "`finetuning.report_to`, `maus.max_requests`, `maus.timeout`, `maus.contact`": (
         keys(
             {
                 "gpus": 1,
                 "embeddings/batch_size": 7,
                 "finetuning/micro_batch_size": 4,
                 "finetuning/gradient_checkpointing": True,
+                "finetuning/report_to": ["tensorboard"],
                 "maus/max_requests": 1,
                 "maus/timeout": 7,
                 "maus/contact": "you@example.org",

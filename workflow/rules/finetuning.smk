@@ -1,5 +1,8 @@
 # Full, pruned and sweep models, all fine-tuned by one rule, and their running times.
 
+# Of `finetuning`: what changes no result.
+UNTRACKED_IN_TRAINING = ["micro_batch_size", "gradient_checkpointing", "report_to"]
+
 
 rule cache_features:
     input:
@@ -67,7 +70,7 @@ rule finetune:
         settings=get_finetuning_settings,
         speed=untracked(
             gpus=min(1, config["gpus"]),
-            **{key: config["finetuning"][key] for key in ("micro_batch_size", "gradient_checkpointing")},
+            **{key: config["finetuning"][key] for key in UNTRACKED_IN_TRAINING},
         ),
     script:
         "../scripts/finetune.py"

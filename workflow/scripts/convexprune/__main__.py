@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_prune(commands)
     add_estimate(commands)
     add_summary(commands)
+    add_crate(commands)
     add_discard(commands)
     options = parser.parse_args(arguments)
     try:
@@ -41,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except MemoryError as error:
         sys.exit(f"convexprune: not enough memory ({error})")
-    except ModuleNotFoundError as error:  # the light install has what `convexity` needs
-        sys.exit(f"convexprune: {error.name} is not installed: `make install` installs all packages")
+    except ModuleNotFoundError as error:  # the package alone brings what `convexity` needs
+        remedy = f'`pip install "convexprune[{options.extra}]"`, or `make install` in the repository'
+        sys.exit(f"convexprune: {error.name} is not installed: {remedy}")
     except (ValueError, OSError, RuntimeError) as error:  # torch lacks memory by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
@@ -79,7 +81,7 @@ def add_convexity(commands: Commands) -> None:
     command.add_argument("--n-jobs", type=int, default=-1, help="threads; -1, all cores (-1)")
     command.add_argument("--classes", action="store_true", help="print the score of each class too")
     command.add_argument("--json", action="store_true", help="print every number as JSON")
-    command.set_defaults(run=run_convexity)
+    command.set_defaults(run=run_convexity, extra="convexity")
 
 
 def add_estimate(commands: Commands) -> None:
@@ -91,7 +93,7 @@ def add_estimate(commands: Commands) -> None:
         "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
     )
     command.add_argument("config", type=Path, help="config file, such as config.yaml")
-    command.set_defaults(run=run_estimate)
+    command.set_defaults(run=run_estimate, extra="workflow")
 
 
 def run_estimate(options: argparse.Namespace) -> None:
@@ -108,7 +110,7 @@ def add_summary(commands: Commands) -> None:
         description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
     )
     command.add_argument("results", type=Path, help="results folder, such as results/paper")
-    command.set_defaults(run=run_summary)
+    command.set_defaults(run=run_summary, extra="results")
 
 
 def run_summary(options: argparse.Namespace) -> None:
@@ -119,6 +121,33 @@ def run_summary(options: argparse.Namespace) -> None:
     )
 
 
+def add_crate(commands: Commands) -> None:
+    """The command `crate`: a finished run, described for other tools."""
+    command = commands.add_parser(
+        "crate",
+        help="describe a finished run as a Workflow Run RO-Crate",
+        description="Make the results folder of a finished run a Workflow Run RO-Crate: "
+        "ro-crate-metadata.json names the workflow, config, inputs and outputs with their SHA-256, versions "
+        "and times, and crate/ has copies of the workflow and the config.",
+    )
+    command.add_argument("config", type=Path, help="the config of the run, such as config.yaml")
+    command.add_argument("--agent", metavar="NAME", help="who ran it (not stated)")
+    command.add_argument("--orcid", metavar="URL", default="", help="of the agent: https://orcid.org/...")
+    command.add_argument("--licence", metavar="URL", default="", help="of the results (not stated)")
+    command.set_defaults(run=run_crate, extra="workflow")
+
+
+def run_crate(options: argparse.Namespace) -> None:
+    from convexprune.results import crate
+    from convexprune.setup import configuration
+
+    if options.orcid and not options.agent:
+        raise ValueError("--orcid needs --agent: whose it is")
+    agent = crate.Agent(options.agent, options.orcid) if options.agent else None
+    config = configuration.read_config(options.config)
+    print(crate.write_crate(config, options.config, agent, options.licence))
+
+
 def add_discard(commands: Commands) -> None:
     """The command `discard`: the first step of `make resume`."""
     command = commands.add_parser(
@@ -127,7 +156,7 @@ def add_discard(commands: Commands) -> None:
         description="Delete the outputs of jobs in this folder that were running when Snakemake was killed. "
         "They run again. Refused while Snakemake or one of its jobs runs here.",
     )
-    command.set_defaults(run=run_discard)
+    command.set_defaults(run=run_discard, extra="workflow")
 
 
 def run_discard(options: argparse.Namespace) -> None:
@@ -179,7 +208,7 @@ def add_prune(commands: Commands) -> None:
     command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
     command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
     command.add_argument("--revision", default="main", help="of a model of the hub (main)")
-    command.set_defaults(run=run_prune)
+    command.set_defaults(run=run_prune, extra="models")
 
 
 def run_prune(options: argparse.Namespace) -> None:
@@ -201,7 +230,7 @@ def add_compare_alignments(commands: Commands) -> None:
     )
     command.add_argument("first", type=Path, help="phones: CSV with item, start, end, label, in samples")
     command.add_argument("second", type=Path, help="the same of the other aligner")
-    command.set_defaults(run=run_compare_alignments)
+    command.set_defaults(run=run_compare_alignments, extra="alignment")
 
 
 def run_compare_alignments(options: argparse.Namespace) -> None:
@@ -283,7 +312,7 @@ def add_init(commands: Commands) -> None:
         help="what the fields of the file names are: label, speaker, and n for any other, as in "
         "label_speaker_n for 0_nicolas_3.wav (recognised where it is clear)",
     )
-    command.set_defaults(run=run_init)
+    command.set_defaults(run=run_init, extra="workflow")
 
 
 def run_init(options: argparse.Namespace) -> None:

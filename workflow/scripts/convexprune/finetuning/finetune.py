@@ -266,7 +266,8 @@ def finetune(
     }
     inputs = provenance.fingerprint(recordings.fingerprint, dataset)
     settings = dict(sorted(dataclasses.asdict(recipe).items()))
-    key = identify_run(base, inputs, settings, run.layers, run.seed, dataclasses.asdict(machine))
+    computed = dataclasses.asdict(dataclasses.replace(machine, report_to=()))
+    key = identify_run(base, inputs, settings, run.layers, run.seed, computed)
     if cached:
         features.check_features(cached, base["fingerprint"], inputs, recipe.seconds, recipe.padding)
         for split in ("train", "validation"):

@@ -182,7 +182,7 @@ def plan_settings(config: Config) -> dict[str, Any]:
 
 def finetuning_settings(config: Config, model: str, task: str, layers: int) -> dict[str, Any]:
     """Only the settings that this run depends on: a full model's lack the learning rate of pruned ones."""
-    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing", "report_to"}
     settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = config["models"][model]["layers"]
     size = "full" if layers == full_layers else "pruned"
