@@ -151,6 +151,11 @@ def tables(*names):
     return {name: f"<results>/{name}.csv" for name in names}
 
 
+def get_folded():
+    """Accuracies of every full model and seed, cut and folded to every depth."""
+    return expand("<results>/folding/{model}/{task}/{seed}.csv", model=MODELS, task=TASKS, seed=SEEDS)
+
+
 def get_predictions(size):
     """Test predictions of every full or pruned model and seed."""
     return [

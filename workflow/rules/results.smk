@@ -76,7 +76,7 @@ rule compare_predictions:
 
 rule make_table1:
     input:
-        **tables("finetuning", "timing", "plan", "costs", "significance", "exports"),
+        **tables("finetuning", "timing", "plan", "costs", "significance", "exports", "folding"),
         code=library("make_table1"),
     output:
         csv="<results>/table1.csv",
@@ -123,7 +123,7 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        **tables("finetuning", "convexity", "plan", "costs", "timing"),
+        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding"),
         code=library("study_choices"),
         probes=get_probes,
     output:
