@@ -7,9 +7,10 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
+import torch
 
 from convexprune.data.corpus import Corpus
 from convexprune.finetuning import finetune, metrics
@@ -23,26 +24,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def read_batches(clips: finetune.Clips, size: int, name: str) -> Iterator[dict[str, Any]]:
-    """Batches of `size` clips in their order. Progress is shown with `name`."""
+def read_batches(
+    clips: finetune.Clips, size: int, name: str, *, labelled: bool = True
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Batches of `size` clips in their order, without "labels" unless `labelled`; progress has a `name`."""
     for first in Progress(range(0, len(clips), size), desc=name, unit="batch"):
-        yield clips.__getitems__([*range(len(clips))[first : first + size]])
+        batch = clips.__getitems__([*range(len(clips))[first : first + size]])
+        yield {key: torch.as_tensor(batch[key]) for key in batch if labelled or key != "labels"}
 
 
 def fold_clips(
-    model: PreTrainedModel, clips: Mapping[str, finetune.Clips], batch_size: int, machine: Machine
+    model: PreTrainedModel,
+    clips: Mapping[str, finetune.Clips],
+    batch_size: int,
+    machine: Machine,
+    *,
+    labelled: bool = True,
 ) -> folding.Folding:
     """`folding.fold_depths` of `model`, moved to the machine's device, over the clips of each split."""
     model.to(machine.device)
-    faster = positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext()
-    with faster:
-        return folding.fold_depths(
-            model,
-            {
-                split: read_batches(of_split, batch_size, f"folding, {split}")
-                for split, of_split in clips.items()
-            },
-        )
+    splits = {
+        split: read_batches(of_split, batch_size, f"folding, {split}", labelled=labelled)
+        for split, of_split in clips.items()
+    }
+    with positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext():
+        return folding.fold_depths(model, splits)
 
 
 def fold_layers(

@@ -212,9 +212,9 @@ class Folding:
         moments: over the training clips.
         depths: a row for each number of layers, 0 to L, which is the index. `strength`: of the ridge.
             `accuracy` and `validation_accuracy` (0 to 1) of the folded model on test and validation, missing
-            for clips without labels; `cut_accuracy`, `cut_validation_accuracy`: of the model that is cut
-            only; `agreement`, `validation_agreement`: the share of clips to which the folded model gives the
-            class that the full one gives.
+            for clips without labels; `agreement` and `validation_agreement`: the share of clips to which it
+            gives the class that the full model gives. With `cut_` before these names: of the model that is
+            cut only.
         pass_seconds: of the passes over train and validation.
         fold_seconds: of what is computed beside these passes, for all depths.
     """
@@ -259,6 +259,7 @@ def fold_depths(model: PreTrainedModel, splits: Mapping[str, Batches]) -> Foldin
         table[f"{split}accuracy"] = measured["accuracy"][row, depths]
         table[f"cut_{split}accuracy"] = measured["accuracy"][0]
         table[f"{split}agreement"] = measured["agreement"][row, depths]
+        table[f"cut_{split}agreement"] = measured["agreement"][0]
     return Folding(moments, table, passed, folded)
 
 
