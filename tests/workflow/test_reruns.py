@@ -187,6 +187,8 @@ TIMING = """merge_timing make_table1 study_choices draw_{choices,tradeoffs} writ
     show_{table1,choices,timing}"""
 COSTS = """count_costs make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
     show_{table1,choices,costs}"""
+FOLDING = """merge_folding make_table1 study_choices draw_{accuracy_by_convexity,choices,tradeoffs}
+    write_summary accept_phonemes show_{table1,choices,folding}"""
 STUDIES = """study_choices correlate_convexity draw_{choices,last_layer} write_summary accept_phonemes
     show_{choices,correlations,convergence}"""
 COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
@@ -204,6 +206,7 @@ def model_jobs(models: str) -> str:
         {scored(f"{models}/untrained/words")} draw_classes project_embeddings
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
+        fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
         merge_exports {TRAINING} {TIMING} {COSTS} compare_predictions
     """
 
@@ -214,6 +217,7 @@ SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0 {PROBES}"
 PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_classes"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
 TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMING}"
+FOLDED = f"fold_layers:{BOTH}/{{words,speakers}}/0 {FOLDING}"
 EXPORTED = f"""export_model:{BOTH}/{{words,speakers}} merge_exports make_table1 show_table1 write_summary
     accept_phonemes"""
 NEW_CORPUS = f"""
@@ -249,7 +253,7 @@ PLANNED = {
         key("finetuning/learning_rate/words/full", 2e-3),
         f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/words/2 time_models:{H}/words/0 export_model:{BOTH}/words merge_exports
-        compare_predictions {TRAINING} {TIMING}""",
+        fold_layers:{BOTH}/words/0 {FOLDING} compare_predictions {TRAINING} {TIMING}""",
     ),
     "a pruned learning rate": (
         key("finetuning/learning_rate/words/pruned", 2e-3),
@@ -257,22 +261,27 @@ PLANNED = {
         time_models:{H}/words/0 export_model:{BOTH}/words merge_exports compare_predictions
         {TRAINING} {TIMING}""",
     ),
+    "`finetuning.start`": (
+        key("finetuning/start", "folded"),
+        f"""{{fold_model,finetune}}:{BOTH}/{{words,speakers}}/2/0 {{fold_model,finetune}}:{H}/words/0/0
+        {TIMED} {EXPORTED} compare_predictions {TRAINING}""",
+    ),
     "`finetuning.precision`": (
         key("finetuning/precision", "float32"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.cache_features`": (
         key("finetuning/cache_features", "float16"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
         f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} {EXPORTED}
-        compare_predictions
+        {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING} {COSTS}""",
     ),
     "a sweep point added": (
@@ -289,7 +298,7 @@ PLANNED = {
         {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
-        compare_predictions {TRAINING} {TIMING} {COSTS}""",
+        fold_layers:{BOTH}/speakers/0 {FOLDING} compare_predictions {TRAINING} {TIMING} {COSTS}""",
     ),
     "`phonemes.min_count`": (
         key("datasets/phonemes/min_count", 11),

@@ -20,6 +20,7 @@ SHOWN = {
         CHOICE,
         "Fine-tuned convexity: in the last layer, and where it stops rising",
     ),
+    "folding": ("folding", CHOICE, "Full models cut and folded to every depth, without training"),
     "costs": ("costs", "8. Costs", "Parameters, size and multiply-adds at every depth"),
     "timing": (
         "timing",

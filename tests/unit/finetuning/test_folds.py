@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import fold_layers as adapter
+import fold_model
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ import soundfile
 import torch
 from convexprune.__main__ import main
 from convexprune.data import corpus
-from convexprune.finetuning import finetune, folded, folds
+from convexprune.finetuning import features, finetune, folded, folds
 from convexprune.jobs import csv_files
 from convexprune.models import devices, encoders, exporting, folding, loading, runtimes
 from convexprune.models.pruning import prune
@@ -115,6 +116,78 @@ def test_a_model_of_other_layers_or_labels_is_refused(home, tmp_path):
     words.to_csv(tmp_path / "words.csv", index=False)
     with pytest.raises(ValueError, match="does not know the labels alto of"):
         fold(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start(home):
+    """A folder with the model of `home`, folded to one layer, for a training to start from."""
+    fold_model.main(
+        SimpleNamespace(
+            input=SimpleNamespace(
+                full=[str(home / "full/model.safetensors")],
+                samples=home / "corpus.h5",
+                dataset=home / "words.csv",
+            ),
+            output=SimpleNamespace(weights=str(home / "folded/tiny/model.safetensors")),
+            params=SimpleNamespace(
+                settings={"full_layers": LAYERS, "seconds": 1}, speed={"gpus": 0, "batch_size": 5}
+            ),
+            wildcards=SimpleNamespace(model="tiny", task="words", layers="1", seed="0"),
+            threads=1,
+            log=[str(home / "log")],
+        )
+    )
+    for name in ("corpus.h5", "corpus.csv", "corpus.sha256", "words.csv"):
+        (home / "folded" / name).symlink_to(home / name)
+    return home / "folded"
+
+
+def test_a_training_may_start_from_the_folded_model(home, start):
+    """Steps of no length leave it as it was; its accuracy is that of the table."""
+    still = train(start, layers=1, start="folded", max_steps=1, learning_rate=1e-30)
+    folded_model = encoders.load_classifier(start / "tiny")
+    for name, values in still.model.state_dict().items():
+        assert torch.equal(values, folded_model.state_dict()[name]), name
+    assert still.metrics["accuracy"] == pytest.approx(fold(home).set_index("layers").loc[1, "accuracy"])
+    assert still.metrics["full_parameters"] == encoders.load_classifier(home / "full").num_parameters()
+    pretrained = encoders.read_base(home / "tiny")
+    assert pretrained.items() <= still.metrics["base"].items()
+    moved = train(start, layers=1, start="folded", max_steps=2)
+    changed = [
+        name
+        for name, values in moved.model.state_dict().items()
+        if not torch.equal(values, folded_model.state_dict()[name])
+    ]
+    assert {"projector.weight", "classifier.weight"} <= set(changed)
+    assert not any("feature_extractor" in name for name in changed)  # the front end stays frozen
+
+
+def test_stored_features_serve_a_folded_start_too(home, start, tmp_path):
+    features.cache_features(
+        tmp_path / "features.h5",
+        folder=home / "tiny",
+        recordings=corpus.Corpus(home / "corpus.h5"),
+        dataset=home / "words.csv",
+        kind="float32",
+        batch_size=5,
+        machine=devices.begin(0, 1),
+    )
+    changes = {"layers": 1, "start": "folded", "max_steps": 2}
+    stored = train(start, options={"cached": tmp_path / "features.h5"}, cache_features="float32", **changes)
+    direct = train(start, **changes)
+    for name, values in stored.model.state_dict().items():
+        torch.testing.assert_close(values, direct.model.state_dict()[name])
+
+
+def test_a_start_of_other_layers_or_labels_is_refused(start, tmp_path):
+    with pytest.raises(ValueError, match="has 1 transformer layers"):
+        train(start, layers=2, start="folded")
+    for path in start.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "words.csv").unlink()
+    csv_files.read(start / "words.csv").replace("high", "alto").to_csv(tmp_path / "words.csv", index=False)
+    with pytest.raises(ValueError, match="has other labels than the dataset"):
+        train(tmp_path, layers=1, start="folded")
 
 
 def call(home, recordings, output, *options):

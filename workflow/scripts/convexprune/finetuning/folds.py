@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -14,12 +15,13 @@ import torch
 
 from convexprune.data.corpus import Corpus
 from convexprune.finetuning import finetune, metrics
+from convexprune.jobs import files, provenance
 from convexprune.jobs.progress import Progress
 from convexprune.models import encoders, folding, loading, positions
 from convexprune.models.devices import Machine
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, SequenceFeatureExtractor
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,29 @@ def fold_clips(
         return folding.fold_depths(model, splits)
 
 
+def open_splits(
+    folder: str | os.PathLike[str],
+    recordings: Corpus,
+    dataset: str | os.PathLike[str],
+    full_layers: int,
+    seconds: float,
+) -> tuple[PreTrainedModel, SequenceFeatureExtractor, dict[str, finetune.Clips]]:
+    """The fine-tuned full model in `folder`, its feature extractor, and the clips of each split of `dataset`.
+
+    Raises ValueError for a model that has other layers or labels.
+    """
+    model, extractor = encoders.load_classifier(folder), loading.load_feature_extractor(folder)
+    encoders.check_layers(model, full_layers, str(folder))
+    splits = finetune.read_splits(dataset)
+    if strangers := sorted(set(splits["train"]["label"]) - set(model.config.label2id)):
+        raise ValueError(f"{folder} does not know the labels {', '.join(strangers[:10])} of {dataset}")
+    clips = {
+        split: finetune.Clips(recordings.samples, table, extractor, model.config.label2id, seconds)
+        for split, table in splits.items()
+    }
+    return model, extractor, clips
+
+
 def fold_layers(
     folder: str | os.PathLike[str],
     recordings: Corpus,
@@ -69,20 +94,45 @@ def fold_layers(
 
     Raises ValueError for a model that has other layers or labels.
     """
-    model, extractor = encoders.load_classifier(folder), loading.load_feature_extractor(folder)
-    encoders.check_layers(model, full_layers, str(folder))
-    splits = finetune.read_splits(dataset)
-    if strangers := sorted(set(splits["train"]["label"]) - set(model.config.label2id)):
-        raise ValueError(f"{folder} does not know the labels {', '.join(strangers[:10])} of {dataset}")
-    clips = {
-        split: finetune.Clips(recordings.samples, table, extractor, model.config.label2id, seconds)
-        for split, table in splits.items()
-    }
+    model, _, clips = open_splits(folder, recordings, dataset, full_layers, seconds)
     found = fold_clips(model, clips, batch_size, machine)
     table = found.depths.reset_index()
     table.insert(1, "full_layers", full_layers)
-    table["sigma"] = [metrics.binomial_sigma(share, len(splits["test"])) for share in table["accuracy"]]
-    counts = {f"n_{split}": len(rows) for split, rows in splits.items()}
+    table["sigma"] = [metrics.binomial_sigma(share, len(clips["test"])) for share in table["accuracy"]]
+    counts = {f"n_{split}": len(of_split) for split, of_split in clips.items()}
     times = {"pass_seconds": found.pass_seconds, "fold_seconds": found.fold_seconds}
     log.info("%s: %.1f s of passes, %.1f s of folding\n%s", Path(folder), *times.values(), table.to_string())
     return table.assign(**counts, **times)
+
+
+def fold_model(
+    output: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    recordings: Corpus,
+    dataset: str | os.PathLike[str],
+    *,
+    layers: int,
+    full_layers: int,
+    seconds: float,
+    batch_size: int,
+    machine: Machine,
+) -> None:
+    """Write the fine-tuned full model in `folder`, folded to `layers` layers, to the model folder `output`.
+
+    Its provenance.json has id, revision and fingerprint of the encoder that was fine-tuned,
+    `full_parameters`, the `strength` of the ridge, and `weights`, the SHA-256 of the folded model. Raises
+    ValueError as `fold_layers` does.
+    """
+    model, extractor, clips = open_splits(folder, recordings, dataset, full_layers, seconds)
+    found = fold_clips(model, clips, batch_size, machine)
+    strength = float(found.depths.loc[layers, "strength"])
+    folded = folding.fold(model, layers, found.moments, strength).cpu()
+    encoders.save_folder(output, folded, extractor)
+    trained = json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
+    record = {
+        **trained["base"],
+        "full_parameters": model.num_parameters(),
+        "strength": strength,
+        "weights": provenance.fingerprint(Path(output, "model.safetensors")),
+    }
+    files.write_json(Path(output, "provenance.json"), record)
