@@ -85,17 +85,22 @@ def joining_depths(model: PreTrainedModel) -> Iterator[None]:
             hook.remove()
 
 
-def pool_depths(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What the head of `model` sees of clips at every depth: (L + 1, B, D).
+def run_depths(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the encoder of `model` returns for clips when cut to every depth: (L + 1, B, frames, D).
 
-    `inputs` are those of `encoders.prepare`. Entry k is the mean over all frames of what the encoder cut to k
-    layers (`pruning.prune`) returns, after its final norm if it has one. One forward pass.
+    `inputs` are those of `encoders.prepare`. Entry k is that of the encoder cut to k layers
+    (`pruning.prune`), after its final norm if it has one. One forward pass.
     """
     depths = encoders.count_layers(model) + 1
     with torch.inference_mode(), joining_depths(model):
         inputs = {name: values.to(model.device) for name, values in inputs.items()}
         states = encoders.base_encoder(model)(**inputs).last_hidden_state
-    return states.unflatten(0, (depths, -1)).mean(dim=2)
+    return states.unflatten(0, (depths, -1))
+
+
+def pool_depths(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+    """What the head of `model` sees of clips at every depth: the mean of `run_depths` over all frames."""
+    return run_depths(model, inputs).mean(dim=2)
 
 
 @dataclass
@@ -128,12 +133,17 @@ class Moments:
         self.clips = total
 
 
+def start_moments(model: PreTrainedModel) -> Moments:
+    """Moments of `model` over no clips."""
+    depths, width = encoders.count_layers(model) + 1, model.config.hidden_size
+    means = torch.zeros(depths, width, dtype=torch.float64, device=model.device)
+    square = means.new_zeros(depths, width, width)
+    return Moments(0, means, square, square.clone())
+
+
 def gather(model: PreTrainedModel, batches: Batches) -> Moments:
     """The moments of `model` over batches of clips, in one pass; memory does not grow with their number."""
-    depths, width = encoders.count_layers(model) + 1, model.config.hidden_size
-    options: dict[str, Any] = {"dtype": torch.float64, "device": model.device}
-    square = torch.zeros(depths, width, width, **options)
-    moments = Moments(0, torch.zeros(depths, width, **options), square, square.clone())
+    moments = start_moments(model)
     for inputs in batches:
         moments.add(pool_depths(model, inputs))
     return moments
