@@ -22,10 +22,7 @@ rule fold_layers:
         mem_mb=get_memory("fold_layers"),
         runtime=get_runtime("fold_layers"),
     params:
-        settings=lambda wildcards: {
-            "full_layers": MODELS[wildcards.model]["layers"],
-            "seconds": config["clips"]["seconds"],
-        },
+        settings={"seconds": config["clips"]["seconds"]},
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/fold_layers.py"
@@ -56,10 +53,7 @@ rule fold_model:
         mem_mb=get_memory("fold_model"),
         runtime=get_runtime("fold_model"),
     params:
-        settings=lambda wildcards: {
-            "full_layers": MODELS[wildcards.model]["layers"],
-            "seconds": config["clips"]["seconds"],
-        },
+        settings={"seconds": config["clips"]["seconds"]},
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/fold_model.py"

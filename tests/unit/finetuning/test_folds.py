@@ -47,7 +47,7 @@ def recordings(tmp_path_factory):
 
 
 def fold(home, **changes):
-    options = {"full_layers": LAYERS, "seconds": 1, "batch_size": 5, "machine": devices.begin(0, 1)}
+    options = {"seconds": 1, "batch_size": 5, "machine": devices.begin(0, 1)}
     data = corpus.Corpus(home / "corpus.h5"), home / "words.csv"
     return folds.fold_layers(home / "full", *data, **options | changes)
 
@@ -90,9 +90,7 @@ def test_adapter(home, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(full=[str(model)], samples=home / "corpus.h5", dataset=home / "words.csv"),
             output=SimpleNamespace(table=str(tmp_path / "0.csv")),
-            params=SimpleNamespace(
-                settings={"full_layers": LAYERS, "seconds": 1}, speed={"gpus": 0, "batch_size": 5}
-            ),
+            params=SimpleNamespace(settings={"seconds": 1}, speed={"gpus": 0, "batch_size": 5}),
             wildcards=SimpleNamespace(model="2024", task="words", seed="0"),
             threads=1,
             log=[str(tmp_path / "log")],
@@ -107,9 +105,7 @@ def test_adapter(home, tmp_path):
     )
 
 
-def test_a_model_of_other_layers_or_labels_is_refused(home, tmp_path):
-    with pytest.raises(ValueError, match=f"has {LAYERS} transformer layers, but its config entry says"):
-        fold(home, full_layers=7)
+def test_labels_that_the_model_does_not_know_are_refused(home, tmp_path):
     words = csv_files.read(home / "words.csv").replace("high", "alto")
     for name in ("corpus.h5", "full"):
         (tmp_path / name).symlink_to(home / name)
@@ -129,9 +125,7 @@ def start(home):
                 dataset=home / "words.csv",
             ),
             output=SimpleNamespace(weights=str(home / "folded/tiny/model.safetensors")),
-            params=SimpleNamespace(
-                settings={"full_layers": LAYERS, "seconds": 1}, speed={"gpus": 0, "batch_size": 5}
-            ),
+            params=SimpleNamespace(settings={"seconds": 1}, speed={"gpus": 0, "batch_size": 5}),
             wildcards=SimpleNamespace(model="tiny", task="words", layers="1", seed="0"),
             threads=1,
             log=[str(home / "log")],
@@ -232,7 +226,9 @@ def test_without_labels_it_is_judged_by_agreement_with_the_full_model(home, reco
     assert "agreement in %, of the class that the full model gives" in printed
     [line] = [line.split() for line in printed.splitlines() if line.endswith("<")]
     assert line == [str(LAYERS), *["100.0"] * 4, "<"]
-    assert "| test agreement (%) | 100.00 | 100.00 | 100.00 |" in (tmp_path / "out/README.md").read_text()
+    assert "| test agreement (%) | 100.00 | 100.00 | 100.00 |" in (tmp_path / "out/README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("labelled", [True, False])

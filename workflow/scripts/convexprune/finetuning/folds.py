@@ -57,15 +57,13 @@ def open_splits(
     folder: str | os.PathLike[str],
     recordings: Corpus,
     dataset: str | os.PathLike[str],
-    full_layers: int,
     seconds: float,
 ) -> tuple[PreTrainedModel, SequenceFeatureExtractor, dict[str, finetune.Clips]]:
     """The fine-tuned full model in `folder`, its feature extractor, and the clips of each split of `dataset`.
 
-    Raises ValueError for a model that has other layers or labels.
+    Raises ValueError for labels that the model does not know.
     """
     model, extractor = encoders.load_classifier(folder), loading.load_feature_extractor(folder)
-    encoders.check_layers(model, full_layers, str(folder))
     splits = finetune.read_splits(dataset)
     if strangers := sorted(set(splits["train"]["label"]) - set(model.config.label2id)):
         raise ValueError(f"{folder} does not know the labels {', '.join(strangers[:10])} of {dataset}")
@@ -81,23 +79,22 @@ def fold_layers(
     recordings: Corpus,
     dataset: str | os.PathLike[str],
     *,
-    full_layers: int,
     seconds: float,
     batch_size: int,
     machine: Machine,
 ) -> pd.DataFrame:
-    """The fine-tuned full model in `folder`, cut and folded to each of 0 to `full_layers`: a row per depth.
+    """The fine-tuned full model in `folder`, cut and folded to each depth: a row for each.
 
     `dataset` is the table that it was fine-tuned on, which points into the corpus `recordings`; clips have
     `seconds`. Columns: those of `folding.Folding.depths`; `sigma` of the accuracy, `n_train`, `n_validation`,
     `n_test`; `pass_seconds` and `fold_seconds` of the whole model, the same in each row.
 
-    Raises ValueError for a model that has other layers or labels.
+    Raises ValueError for labels that the model does not know.
     """
-    model, _, clips = open_splits(folder, recordings, dataset, full_layers, seconds)
+    model, _, clips = open_splits(folder, recordings, dataset, seconds)
     found = fold_clips(model, clips, batch_size, machine)
     table = found.depths.reset_index()
-    table.insert(1, "full_layers", full_layers)
+    table.insert(1, "full_layers", encoders.count_layers(model))
     table["sigma"] = [metrics.binomial_sigma(share, len(clips["test"])) for share in table["accuracy"]]
     counts = {f"n_{split}": len(of_split) for split, of_split in clips.items()}
     times = {"pass_seconds": found.pass_seconds, "fold_seconds": found.fold_seconds}
@@ -112,7 +109,6 @@ def fold_model(
     dataset: str | os.PathLike[str],
     *,
     layers: int,
-    full_layers: int,
     seconds: float,
     batch_size: int,
     machine: Machine,
@@ -123,7 +119,7 @@ def fold_model(
     `full_parameters`, the `strength` of the ridge, and `weights`, the SHA-256 of the folded model. Raises
     ValueError as `fold_layers` does.
     """
-    model, extractor, clips = open_splits(folder, recordings, dataset, full_layers, seconds)
+    model, extractor, clips = open_splits(folder, recordings, dataset, seconds)
     found = fold_clips(model, clips, batch_size, machine)
     strength = float(found.depths.loc[layers, "strength"])
     folded = folding.fold(model, layers, found.moments, strength).cpu()
