@@ -95,9 +95,9 @@ def measure(home, split, seed, machine):
             trained[depth] = done.metrics
             if depth == layers:
                 done.save(Path(scratch, "full"))
-        options = {"seconds": 1, "batch_size": 32, "machine": machine}
+        options = {"batch_size": 32, "machine": machine}
         rows = folds.fold_layers(Path(scratch, "full"), *data, **options)
-        model, _, clips = folds.open_splits(Path(scratch, "full"), *data, 1)
+        model, _, clips = folds.open_splits(Path(scratch, "full"), *data)
     rows["frames_accuracy"] = fit_frames(model, clips, folding.STRENGTHS, 32)
     for name in ("accuracy", "validation_accuracy", "steps", "training_time"):
         rows[f"trained_{name}"] = [trained[depth][name] for depth in rows["layers"]]

@@ -80,7 +80,6 @@ def measure(config, results, run, every, machine):
     with tempfile.TemporaryDirectory() as scratch:
         full = find_full(config, results, run, machine, scratch)
         options = {
-            "seconds": recipe.seconds,
             "batch_size": 32,
             "machine": machine,
         }

@@ -292,6 +292,7 @@ PLANNED = {
     "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
     "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
     "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT}"),
+    "`clips.padding`": (key("clips/padding", "mask"), f"{model_jobs(BOTH)} {SWEPT}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
@@ -371,7 +372,7 @@ PLANNED = {
         deleted(f"{RESULTS}/embeddings/{H}/words/phonemes.h5"),
         scored(f"{H}/words/phonemes"),
     ),
-    "stored features deleted": (deleted(f"{RESULTS}/features/{H}/words-1s-float32-auto.h5"), ""),
+    "stored features deleted": (deleted(f"{RESULTS}/features/{H}/words-1s-zeros-float32-auto.h5"), ""),
     "a file between truncated or edited, such as an embeddings file": (
         content(f"{RESULTS}/embeddings/{H}/words/phonemes.h5", lambda before: before[: len(before) // 2]),
         f"score_convexity:{H}/words/phonemes {CONVEXITY}",

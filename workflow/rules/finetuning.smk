@@ -26,7 +26,7 @@ rule cache_features:
         runtime=get_runtime("cache_features"),
     params:
         settings={
-            "seconds": config["clips"]["seconds"],
+            **config["clips"],
             **{key: config["finetuning"][key] for key in ("cache_features", "precision")},
         },
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),

@@ -22,7 +22,6 @@ rule fold_layers:
         mem_mb=get_memory("fold_layers"),
         runtime=get_runtime("fold_layers"),
     params:
-        settings={"seconds": config["clips"]["seconds"]},
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/fold_layers.py"
@@ -53,7 +52,6 @@ rule fold_model:
         mem_mb=get_memory("fold_model"),
         runtime=get_runtime("fold_model"),
     params:
-        settings={"seconds": config["clips"]["seconds"]},
         speed=untracked(gpus=min(1, config["gpus"]), batch_size=config["embeddings"]["batch_size"]),
     script:
         "../scripts/fold_model.py"

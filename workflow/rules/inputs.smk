@@ -121,8 +121,11 @@ def get_start(wildcards):
 
 # Snakemake does not look at what follows an ancient input that is made again. So features of other settings are another
 # file, and trainings on them run at once.
-FEATURES = "<results>/features/{{model}}/{{task}}-{}s-{}-{}.h5".format(
-    config["clips"]["seconds"], config["finetuning"]["cache_features"], config["finetuning"]["precision"]
+FEATURES = "<results>/features/{{model}}/{{task}}-{}s-{}-{}-{}.h5".format(
+    config["clips"]["seconds"],
+    config["clips"]["padding"],
+    config["finetuning"]["cache_features"],
+    config["finetuning"]["precision"],
 )
 
 

@@ -16,8 +16,7 @@ def main(smk):
         folder=Path(smk.input.weights).parent,
         recordings=corpus.open_corpus(smk.input.samples),
         dataset=smk.input.dataset,
-        kind=settings["cache_features"],
-        seconds=settings["seconds"],
+        stored=features.Stored(settings["cache_features"], settings["seconds"], settings["padding"]),
         batch_size=speed["batch_size"],
         machine=devices.begin(speed["gpus"], smk.threads, precision=settings["precision"]),
     )

@@ -14,7 +14,6 @@ def main(smk):
         Path(smk.input.full[0]).parent,
         corpus.open_corpus(smk.input.samples),
         smk.input.dataset,
-        **smk.params.settings,
         batch_size=smk.params.speed["batch_size"],
         machine=devices.begin(smk.params.speed["gpus"], smk.threads),
     )

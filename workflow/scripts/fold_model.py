@@ -16,7 +16,6 @@ def main(smk):
         corpus.open_corpus(smk.input.samples),
         smk.input.dataset,
         layers=int(smk.wildcards.layers),
-        **smk.params.settings,
         batch_size=smk.params.speed["batch_size"],
         machine=devices.begin(smk.params.speed["gpus"], smk.threads),
     )

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 COURSE = {"max_steps": 12, "eval_steps": 4, "spec_augment": True, "cache_features": "float32"}
 
 
-def cache(folder, kind="float32", seconds=1):
+def cache(folder, kind="float32", seconds=1, padding="zeros"):
     cache_features.main(
         SimpleNamespace(
             input=SimpleNamespace(
@@ -26,9 +26,14 @@ def cache(folder, kind="float32", seconds=1):
                 fingerprint=folder / "corpus.sha256",
                 dataset=folder / "words.csv",
             ),
-            output=SimpleNamespace(cached=(out := folder / f"{kind}-{seconds}.h5")),
+            output=SimpleNamespace(cached=(out := folder / f"{kind}-{seconds}-{padding}.h5")),
             params=SimpleNamespace(
-                settings={"cache_features": kind, "precision": "auto", "seconds": seconds},
+                settings={
+                    "cache_features": kind,
+                    "precision": "auto",
+                    "seconds": seconds,
+                    "padding": padding,
+                },
                 speed={"gpus": 0, "batch_size": 7},
             ),
             threads=1,
@@ -80,6 +85,28 @@ def test_features_of_other_lengths_train_as_their_clips_do(tones, stored, second
         torch.testing.assert_close(weights(cached)[name], weight, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="holds features of other weights, recordings or clips; delete it"):
         train(tones, options={"cached": stored}, **COURSE, seconds=seconds)
+
+
+def test_masked_features_are_those_of_clips_alone_and_train_as_clips_do(tones):
+    """The batches of both are of like length; the features' zeros are masked as the clips' are."""
+    course = COURSE | {"seconds": 2, "padding": "mask"}
+    stored = cache(tones, seconds=2, padding="mask")
+    model, extractor = encoders.load_encoder(tones / "tiny")
+    table = pd.read_csv(tones / "words.csv")
+    with h5py.File(stored) as file, h5py.File(tones / "corpus.h5") as corpus:
+        for row in table[table["split"] == "train"].head(6).itertuples():
+            clip = corpus["samples"][row.start : row.end].astype(np.float32) / 32768
+            wave = extractor(clip, sampling_rate=16000, return_tensors="pt")["input_values"]
+            with torch.no_grad():
+                expected = model.feature_extractor(wave)[0].numpy()
+            frames = file["frames"][row.Index]
+            np.testing.assert_allclose(file["features"][row.Index, :, :frames], expected, atol=1e-4)
+            assert not file["features"][row.Index, :, frames:].any()
+    plain, cached = train(tones, **course), train(tones, options={"cached": stored}, **course)
+    for name, weight in weights(plain).items():
+        torch.testing.assert_close(weights(cached)[name], weight, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="holds features of other weights, recordings or clips; delete it"):
+        train(tones, options={"cached": stored}, **course | {"padding": "zeros"})
 
 
 def test_training_from_features_never_runs_the_front_end(tones, stored, monkeypatch):

@@ -53,7 +53,7 @@ def test_metrics_hold_what_was_run_and_measured(run, tones):
         "steps": 80,
         "epochs": pytest.approx(80 / 3),
         "learning_rate": 1e-2,
-        "settings": SETTINGS | {"seconds": 1},
+        "settings": SETTINGS | {"padding": "zeros", "seconds": 1},
         "threads": 1,
         "base": {"id": "some/tiny", "revision": "abc", "fingerprint": provenance["fingerprint"]},
     }
@@ -114,6 +114,30 @@ def test_the_seed_decides_the_order_of_clips(tones, monkeypatch):
     epoch = 3 * 12
     assert sorted(orders[0][:epoch]) == sorted(orders[1][:epoch])
     assert orders[0][:epoch] != orders[1][:epoch]
+
+
+MASKED = {"seconds": 2, "padding": "mask"}
+
+
+def test_masked_clips_of_like_length_share_a_batch_and_results_are_in_the_datasets_order(tones):
+    fine_tuned = train(tones, **MASKED)
+    assert fine_tuned.metrics["accuracy"] >= 0.8
+    assert fine_tuned.metrics["settings"]["padding"] == "mask"
+    table = pd.read_csv(tones / "words.csv")
+    table = table[table["split"] == "test"]
+    found = fine_tuned.predictions
+    assert found["item"].tolist() == table["item"].tolist()
+    labels, extractor = fine_tuned.model.config.id2label, fine_tuned.feature_extractor
+    with h5py.File(tones / "corpus.h5") as file, torch.no_grad():
+        for row, predicted in zip(table.itertuples(), found["predicted"], strict=True):
+            clip = file["samples"][row.start : row.end].astype(np.float32) / 32768
+            inputs = extractor(clip, sampling_rate=16000, return_tensors="pt")
+            assert labels[int(fine_tuned.model(**inputs).logits.argmax())] == predicted
+
+
+def test_masks_of_training_must_fit_into_the_shortest_clip(tones):
+    with pytest.raises(ValueError, match=r"set finetuning\.spec_augment to false"):
+        build_classifier(tones / "tiny", list(PITCHES), 2, Recipe(**SETTINGS | {"spec_augment": True}), 0.03)
 
 
 @pytest.mark.parametrize("freeze", [True, False])

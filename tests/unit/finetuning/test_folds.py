@@ -47,7 +47,7 @@ def recordings(tmp_path_factory):
 
 
 def fold(home, **changes):
-    options = {"seconds": 1, "batch_size": 5, "machine": devices.begin(0, 1)}
+    options = {"batch_size": 5, "machine": devices.begin(0, 1)}
     data = corpus.Corpus(home / "corpus.h5"), home / "words.csv"
     return folds.fold_layers(home / "full", *data, **options | changes)
 
@@ -90,7 +90,7 @@ def test_adapter(home, tmp_path):
         SimpleNamespace(
             input=SimpleNamespace(full=[str(model)], samples=home / "corpus.h5", dataset=home / "words.csv"),
             output=SimpleNamespace(table=str(tmp_path / "0.csv")),
-            params=SimpleNamespace(settings={"seconds": 1}, speed={"gpus": 0, "batch_size": 5}),
+            params=SimpleNamespace(speed={"gpus": 0, "batch_size": 5}),
             wildcards=SimpleNamespace(model="2024", task="words", seed="0"),
             threads=1,
             log=[str(tmp_path / "log")],
@@ -125,7 +125,7 @@ def start(home):
                 dataset=home / "words.csv",
             ),
             output=SimpleNamespace(weights=str(home / "folded/tiny/model.safetensors")),
-            params=SimpleNamespace(settings={"seconds": 1}, speed={"gpus": 0, "batch_size": 5}),
+            params=SimpleNamespace(speed={"gpus": 0, "batch_size": 5}),
             wildcards=SimpleNamespace(model="tiny", task="words", layers="1", seed="0"),
             threads=1,
             log=[str(home / "log")],

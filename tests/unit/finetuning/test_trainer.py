@@ -40,6 +40,8 @@ class Noise:
         self.waves = generator.standard_normal((11, 1600)).astype(np.float32)
         self.labels = generator.integers(3, size=11)
 
+    heard = None
+
     def __len__(self):
         return len(self.labels)
 

@@ -55,6 +55,8 @@ SETTINGS = {
 
 
 class Clips:
+    heard = None
+
     def __len__(self):
         return 2
 

@@ -179,6 +179,25 @@ def test_clips_are_cut_or_padded_to_their_length(task, clips, seconds, frames):
         assert file.attrs["seconds"] == seconds
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_masked_clips_are_embedded_as_if_alone_and_stay_in_order(task, clips, batch_size):
+    task.params.settings["padding"] = "mask"
+    task.params.speed["batch_size"] = batch_size
+    embed.main(task)
+    model, extractor = encoders.load_encoder(task.input.weights.parent)
+    rounded = (np.round(clips[0] * 32767) / 32768).astype(np.float32)
+    alone = []
+    for item in KEPT:
+        wave = rounded[item, : max(320, clips[1][item])]  # one frame at least
+        inputs = extractor(wave, sampling_rate=16000, return_tensors="pt")
+        with torch.no_grad():
+            states = model(**inputs, output_hidden_states=True).hidden_states
+        alone.append([state[0].mean(dim=0).numpy() for state in states])
+    np.testing.assert_allclose(read(task), np.swapaxes(alone, 0, 1), rtol=1e-4, atol=1e-4)
+    with h5py.File(task.output.embeddings) as file:
+        assert file.attrs["padding"] == "mask"
+
+
 def test_clips_that_make_no_frame_are_refused(task):
     task.params.settings["seconds"] = 0.01
     with pytest.raises(ValueError, match=r"^clips.seconds: 0.01; model tiny has convolutions that make no"):

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from convexprune.models import encoders, folding, windows
+from convexprune.models import encoders, folding, padding, windows
 from convexprune.models.pruning import prune
 from encoder_factory import ARCHITECTURES, LAYERS, make_encoder, make_feature_extractor
 from sklearn.linear_model import Ridge
@@ -54,6 +54,22 @@ def test_the_states_of_all_depths_are_those_of_the_cut_models(classifier):
     np.testing.assert_allclose(found, expected, atol=2e-6)
     again = scores(model, extractor, HELD_OUT)  # nothing is left in the model
     assert again.shape == (len(HELD_OUT), 3)
+
+
+def test_padding_that_is_masked_does_not_count(classifier):
+    """The head on the pooled states gives the logits of the cut models, of a batch of unequal clips."""
+    model, extractor = classifier
+    heard = padding.measure_heard(model.config, np.array([16000, 9000, 12345, 900, 12025, 16320]))
+    clips = np.random.default_rng(2).normal(0.02, 0.1, (6, 16320)).astype(np.float32)
+    inputs = encoders.prepare(extractor, clips, heard)
+    with padding.ignored(model):
+        states = folding.pool_depths(model, inputs)
+    weight, bias = folding.whole_head(model)
+    for layers, state in enumerate(states):
+        cut = prune(model, layers)
+        with torch.inference_mode(), padding.ignored(cut):
+            expected = cut(**inputs).logits
+        np.testing.assert_allclose(state @ weight.float().T + bias.float(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layers", range(LAYERS + 1))

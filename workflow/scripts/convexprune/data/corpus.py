@@ -168,6 +168,11 @@ def count_samples(seconds: float) -> int:
     return round(seconds * SAMPLING_RATE)
 
 
+def measure_clips(start: np.ndarray, end: np.ndarray, seconds: float) -> np.ndarray:
+    """The samples (N,) of recordings or parts of them, `start` to `end`, that clips of `seconds` hold."""
+    return np.minimum(end - start, count_samples(seconds))
+
+
 def read_clips(
     path: str | os.PathLike[str], start: ArrayLike, end: ArrayLike, seconds: float = 1
 ) -> np.ndarray:

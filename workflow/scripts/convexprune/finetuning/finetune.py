@@ -27,7 +27,7 @@ from convexprune.data.corpus import Corpus
 from convexprune.finetuning import features, metrics, resuming, trainer
 from convexprune.finetuning.recipe import Recipe
 from convexprune.jobs import csv_files, files, provenance
-from convexprune.models import devices, encoders, loading, positions, pruning
+from convexprune.models import devices, encoders, loading, padding, positions, pruning
 from convexprune.models.devices import Machine
 from convexprune.setup import imports, model_files
 from convexprune.setup.experiment import Run
@@ -68,7 +68,7 @@ class Clips:
 
     Items come as batches: clips of `seconds`, prepared by `encoders.prepare` (for the paper's models
     {"input_values": float32 (B, samples)}), and "labels" (B,). A clip is read only when its batch is
-    requested.
+    requested. With `heard` (N,), the model hears so many samples of each.
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class Clips:
         feature_extractor: SequenceFeatureExtractor,
         label2id: dict[str, int],
         seconds: float = 1,
+        heard: np.ndarray | None = None,
     ) -> None:
-        self.samples, self.seconds = samples, seconds
+        self.samples, self.seconds, self.heard = samples, seconds, heard
         self.starts, self.ends = table["start"].to_numpy(), table["end"].to_numpy()
         self.labels = np.array(table["label"].map(label2id))
         self.feature_extractor = feature_extractor
@@ -89,8 +90,9 @@ class Clips:
 
     def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
         clips = corpus.read_clips(self.samples, self.starts[indices], self.ends[indices], self.seconds)
+        heard = None if self.heard is None else self.heard[indices]
         return {
-            **encoders.prepare(self.feature_extractor, clips),
+            **encoders.prepare(self.feature_extractor, clips, heard),
             "labels": self.labels[indices],
         }
 
@@ -98,8 +100,14 @@ class Clips:
 class CachedClips:
     """The same rows as `Clips`, with their stored features in place of waveforms (see `features`)."""
 
-    def __init__(self, path: str | os.PathLike[str], table: pd.DataFrame, label2id: dict[str, int]) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        table: pd.DataFrame,
+        label2id: dict[str, int],
+        heard: np.ndarray | None = None,
+    ) -> None:
+        self.path, self.heard = path, heard
         self.rows = table.index.to_numpy()
         self.labels = np.array(table["label"].map(label2id))
 
@@ -107,10 +115,9 @@ class CachedClips:
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
-        return {
-            "input_values": features.read_features(self.path, self.rows[indices]),
-            "labels": self.labels[indices],
-        }
+        values = features.read_features(self.path, self.rows[indices])
+        mask = {} if self.heard is None else {"attention_mask": padding.make_mask(self.heard[indices])}
+        return {"input_values": values, **mask, "labels": self.labels[indices]}
 
 
 def read_splits(dataset: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
@@ -138,14 +145,41 @@ def read_splits(dataset: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     return splits
 
 
+def sort_by_length(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """The rows of a dataset, the longest clips first if clips keep their lengths."""
+    if recipe.padding == "zeros":
+        return table
+    lengths = measure_clips(table, recipe)
+    return table.iloc[np.argsort(-lengths, kind="stable")]
+
+
+def measure_clips(table: pd.DataFrame, recipe: Recipe) -> np.ndarray:
+    """The samples (N,) of each clip of a dataset, without padding."""
+    return corpus.measure_clips(table["start"].to_numpy(), table["end"].to_numpy(), recipe.seconds)
+
+
+def measure_heard(model: PreTrainedModel, table: pd.DataFrame, recipe: Recipe) -> np.ndarray | None:
+    """The samples (N,) that `model` hears of each clip of a dataset; None if it hears the padding too."""
+    return (
+        None
+        if recipe.padding == "zeros"
+        else padding.measure_heard(model.config, measure_clips(table, recipe))
+    )
+
+
 def build_classifier(
-    encoder: str | os.PathLike[str], labels: list[str], layers: int, recipe: Recipe
+    encoder: str | os.PathLike[str],
+    labels: list[str],
+    layers: int,
+    recipe: Recipe,
+    shortest: float | None = None,
 ) -> tuple[PreTrainedModel, int]:
     """The classifier of `labels` on `encoder` pruned to `layers` layers, and the full one's parameter count.
 
     If the recipe starts from a folded model, that is in the folder `encoder` (`folds.fold_model`). Otherwise
     torch's generator draws the new head. Raises ValueError if the encoder does not have `recipe.full_layers`
-    layers or cannot take the clips, and if its config asks for masks that do not fit into a clip.
+    layers or cannot take the clips, and if its config asks for masks that do not fit into the `shortest` clip
+    (in seconds; None: they are padded to one length).
     """
     if recipe.start == "folded":
         return load_folded(encoder, labels, layers, recipe)
@@ -161,7 +195,7 @@ def build_classifier(
     encoders.check_layers(full, recipe.full_layers, str(encoder))
     encoders.check_length(full, recipe.seconds, str(encoder))
     stated = full.config.to_dict() if recipe.spec_augment else {}
-    for problem in model_files.find_mask_problems(stated, recipe.seconds):
+    for problem in model_files.find_mask_problems(stated, shortest or recipe.seconds):
         raise ValueError(
             f"the config.json of {encoder} says {problem}: set finetuning.spec_augment to false, or change it"
         )
@@ -189,7 +223,10 @@ def load_folded(
 
 @contextlib.contextmanager
 def faster(model: PreTrainedModel, machine: Machine, *, cached: bool) -> Iterator[None]:
-    """Within the block, `model` trains faster with the same results; on stored features if `cached`."""
+    """Within the block, `model` trains faster with the same results; on stored features if `cached`.
+
+    The block may stand in one of `padding.ignored`, not around it.
+    """
     with contextlib.ExitStack() as ways:
         if cached:
             ways.enter_context(features.bypass_front_end(model))
@@ -230,26 +267,31 @@ def finetune(
     import torch
     from transformers import set_seed
 
-    splits = read_splits(dataset)
+    splits = {split: sort_by_length(table, recipe) for split, table in read_splits(dataset).items()}
     labels = sorted(set(splits["train"]["label"]))
     base = encoders.read_base(encoder)
     torch.use_deterministic_algorithms(machine.device == "cpu")
     set_seed(run.seed)
-    model, full_parameters = build_classifier(encoder, labels, run.layers, recipe)
+    shortest = measure_clips(splits["train"], recipe).min() / corpus.SAMPLING_RATE
+    model, full_parameters = build_classifier(
+        encoder, labels, run.layers, recipe, shortest if recipe.padding == "mask" else None
+    )
     model.to(machine.device)  # the front end too: the test split runs through it even with cached features
     feature_extractor = loading.load_feature_extractor(encoder)
+    heard = {split: measure_heard(model, table, recipe) for split, table in splits.items()}
+    label2id = model.config.label2id
     clips: dict[str, trainer.Clips] = {
-        split: Clips(recordings.samples, table, feature_extractor, model.config.label2id, recipe.seconds)
+        split: Clips(recordings.samples, table, feature_extractor, label2id, recipe.seconds, heard[split])
         for split, table in splits.items()
     }
     inputs = provenance.fingerprint(recordings.fingerprint, dataset)
     settings = dict(sorted(dataclasses.asdict(recipe).items()))
     key = identify_run(base, inputs, settings, run.layers, run.seed, dataclasses.asdict(machine))
     if cached:
-        features.check_features(cached, base["fingerprint"], inputs, recipe.seconds)
+        features.check_features(cached, base["fingerprint"], inputs, recipe.seconds, recipe.padding)
         for split in ("train", "validation"):
-            clips[split] = CachedClips(cached, splits[split], model.config.label2id)
-    with resuming.claim(Path(checkpoint), key):
+            clips[split] = CachedClips(cached, splits[split], label2id, heard[split])
+    with resuming.claim(Path(checkpoint), key), padding.ignored(model):
         loop = trainer.make_trainer(
             model,
             clips["train"],
@@ -264,8 +306,10 @@ def finetune(
             training_time = trainer.train(loop, recipe.patience)
         scores = trainer.predict(loop, clips["test"])
 
-    predictions = splits["test"][["item", "label"]].assign(
-        predicted=[labels[index] for index in scores.argmax(-1)]
+    predictions = (
+        splits["test"][["item", "label"]]
+        .assign(predicted=[labels[index] for index in scores.argmax(-1)])
+        .sort_index()
     )
     accuracy = float((predictions["label"] == predictions["predicted"]).mean())
     log.info(

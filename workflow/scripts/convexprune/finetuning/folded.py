@@ -18,7 +18,7 @@ from convexprune.data.splits import Drawing
 from convexprune.finetuning import finetune, folds
 from convexprune.jobs import files
 from convexprune.jobs.messages import named
-from convexprune.models import cards, encoders, exporting, folding, loading
+from convexprune.models import cards, encoders, exporting, folding, loading, padding
 from convexprune.models.devices import Machine
 from convexprune.setup import findings, model_files
 
@@ -103,15 +103,19 @@ def export_folded(
         if asked.layers is not None and not 0 <= asked.layers <= full_layers:
             raise ValueError(f"--layers {asked.layers}: {source} has {full_layers} layers")
         table, label = read_recordings(Path(csv), Path(scratch), asked.label)
+        settings = read_settings(folder)
         lengths = table["n_samples"] / corpus.SAMPLING_RATE
-        seconds = asked.seconds or read_seconds(folder) or findings.choose_clip(lengths)
+        seconds = asked.seconds or settings.get("seconds") or findings.choose_clip(lengths)
         for problem in model_files.find_clip_problems(full.config.to_dict(), seconds):
             raise ValueError(f"--seconds {seconds:g}: {source} has {problem}")
         splits = split_items(table, label, full.config.label2id, str(csv))
-        clips = {
-            split: finetune.Clips(f"{scratch}/corpus.h5", items, extractor, full.config.label2id, seconds)
-            for split, items in splits.items()
-        }
+        clips = {}
+        for split, items in splits.items():
+            samples = corpus.measure_clips(items["start"].to_numpy(), items["end"].to_numpy(), seconds)
+            masked = settings.get("padding") == "mask"
+            heard = padding.measure_heard(full.config, samples) if masked else None
+            corpus_file, known = Path(scratch, "corpus.h5"), full.config.label2id
+            clips[split] = finetune.Clips(corpus_file, items, extractor, known, seconds, heard)
         found = folds.fold_clips(full, clips, BATCH, machine, labelled=label is not None)
     layers = choose_layers(found.depths, asked)
     folded = folding.fold(full, layers, found.moments, found.depths.loc[layers, "strength"]).cpu()
@@ -165,11 +169,10 @@ def split_items(
     return splits
 
 
-def read_seconds(folder: Path) -> float | None:
-    """The length of the clips that a model was fine-tuned on here, in seconds; None if it was not."""
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that a model was fine-tuned with here; none if it was not."""
     record = folder / "metrics.json"
-    settings = json.loads(record.read_text(encoding="utf-8")).get("settings", {}) if record.exists() else {}
-    return settings.get("seconds")
+    return json.loads(record.read_text(encoding="utf-8")).get("settings", {}) if record.exists() else {}
 
 
 def choose_layers(depths: pd.DataFrame, asked: Asked) -> int:

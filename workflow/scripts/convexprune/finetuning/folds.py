@@ -15,9 +15,10 @@ import torch
 
 from convexprune.data.corpus import Corpus
 from convexprune.finetuning import finetune, metrics
+from convexprune.finetuning.recipe import Recipe
 from convexprune.jobs import files, provenance
 from convexprune.jobs.progress import Progress
-from convexprune.models import encoders, folding, loading, positions
+from convexprune.models import encoders, folding, loading, padding, positions
 from convexprune.models.devices import Machine
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def fold_clips(
         split: read_batches(of_split, batch_size, f"folding, {split}", labelled=labelled)
         for split, of_split in clips.items()
     }
-    with positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext():
+    faster = positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext()
+    with padding.ignored(model), faster:
         return folding.fold_depths(model, splits)
 
 
@@ -57,18 +59,29 @@ def open_splits(
     folder: str | os.PathLike[str],
     recordings: Corpus,
     dataset: str | os.PathLike[str],
-    seconds: float,
 ) -> tuple[PreTrainedModel, SequenceFeatureExtractor, dict[str, finetune.Clips]]:
     """The fine-tuned full model in `folder`, its feature extractor, and the clips of each split of `dataset`.
 
-    Raises ValueError for labels that the model does not know.
+    Clips are as long, and padded, as in its fine-tuning (metrics.json). Raises ValueError for labels that the
+    model does not know.
     """
     model, extractor = encoders.load_classifier(folder), loading.load_feature_extractor(folder)
-    splits = finetune.read_splits(dataset)
+    recipe = Recipe(**json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))["settings"])
+    splits = {
+        split: finetune.sort_by_length(table, recipe)
+        for split, table in finetune.read_splits(dataset).items()
+    }
     if strangers := sorted(set(splits["train"]["label"]) - set(model.config.label2id)):
         raise ValueError(f"{folder} does not know the labels {', '.join(strangers[:10])} of {dataset}")
     clips = {
-        split: finetune.Clips(recordings.samples, table, extractor, model.config.label2id, seconds)
+        split: finetune.Clips(
+            recordings.samples,
+            table,
+            extractor,
+            model.config.label2id,
+            recipe.seconds,
+            finetune.measure_heard(model, table, recipe),
+        )
         for split, table in splits.items()
     }
     return model, extractor, clips
@@ -79,19 +92,18 @@ def fold_layers(
     recordings: Corpus,
     dataset: str | os.PathLike[str],
     *,
-    seconds: float,
     batch_size: int,
     machine: Machine,
 ) -> pd.DataFrame:
     """The fine-tuned full model in `folder`, cut and folded to each depth: a row for each.
 
-    `dataset` is the table that it was fine-tuned on, which points into the corpus `recordings`; clips have
-    `seconds`. Columns: those of `folding.Folding.depths`; `sigma` of the accuracy, `n_train`, `n_validation`,
+    `dataset` is the table that it was fine-tuned on, which points into the corpus `recordings`.
+    Columns: those of `folding.Folding.depths`; `sigma` of the accuracy, `n_train`, `n_validation`,
     `n_test`; `pass_seconds` and `fold_seconds` of the whole model, the same in each row.
 
     Raises ValueError for labels that the model does not know.
     """
-    model, _, clips = open_splits(folder, recordings, dataset, seconds)
+    model, _, clips = open_splits(folder, recordings, dataset)
     found = fold_clips(model, clips, batch_size, machine)
     table = found.depths.reset_index()
     table.insert(1, "full_layers", encoders.count_layers(model))
@@ -109,7 +121,6 @@ def fold_model(
     dataset: str | os.PathLike[str],
     *,
     layers: int,
-    seconds: float,
     batch_size: int,
     machine: Machine,
 ) -> None:
@@ -119,7 +130,7 @@ def fold_model(
     `full_parameters`, the `strength` of the ridge, and `weights`, the SHA-256 of the folded model. Raises
     ValueError as `fold_layers` does.
     """
-    model, extractor, clips = open_splits(folder, recordings, dataset, seconds)
+    model, extractor, clips = open_splits(folder, recordings, dataset)
     found = fold_clips(model, clips, batch_size, machine)
     strength = float(found.depths.loc[layers, "strength"])
     folded = folding.fold(model, layers, found.moments, strength).cpu()

@@ -26,6 +26,5 @@ class Recipe:
     precision: str  # auto (by device), float32, bfloat16 or float16
     cache_features: str  # none, or the precision of the stored features of the front end
     seconds: float = 1  # of a clip (paper: 1)
-    start: str = (
-        "pretrained"  # or folded: from the full model, folded to the run's layers (paper: pretrained)
-    )
+    padding: str = "zeros"  # of shorter clips: zeros that the model hears (paper), or a mask
+    start: str = "pretrained"  # or folded: the full model, folded to the run's layers (paper: pretrained)

@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl
 
 from convexprune.finetuning import features, finetune, trainer
 from convexprune.finetuning.recipe import Recipe
-from convexprune.models import devices, encoders, loading, timing
+from convexprune.models import devices, encoders, loading, padding, timing
 from convexprune.models.devices import Machine
 
 if TYPE_CHECKING:
@@ -53,30 +53,31 @@ class Stepper(TrainerCallback):
 
 
 class HeldFeatures:
-    """In memory: features of clips, which the model takes in place of waveforms, and labels (N,)."""
+    """In memory: features of clips, which the model takes in place of waveforms.
 
-    def __init__(self, values: np.ndarray, labels: np.ndarray) -> None:
-        self.values, self.labels = values, labels
+    `values` are those of each clip, (channels, frames), `labels` (N,) numbers, `heard` as in `Clips`.
+    """
+
+    def __init__(self, values: list[np.ndarray], labels: np.ndarray, heard: np.ndarray | None) -> None:
+        self.values, self.labels, self.heard = values, labels, heard
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitems__(self, indices: list[int]) -> dict[str, ArrayLike]:
-        return {"input_values": self.values[indices], "labels": self.labels[indices]}
+        found = [self.values[index] for index in indices]
+        longest = max(value.shape[1] for value in found)
+        values = np.stack([np.pad(value, ((0, 0), (0, longest - value.shape[1]))) for value in found])
+        mask = {} if self.heard is None else {"attention_mask": padding.make_mask(self.heard[indices])}
+        return {"input_values": values, **mask, "labels": self.labels[indices]}
 
 
 def hold_features(clips: finetune.Clips, model: PreTrainedModel, machine: Machine) -> HeldFeatures:
-    """Features of `clips` as the module `features` would store them, computed in small batches."""
+    """Features of `clips` as the module `features` would store them, computed clip by clip."""
     convolutions, dtype = features.front_end(model), getattr(torch, machine.precision)
-    size = machine.micro_batch_size
-    batches = [
-        clips.__getitems__([*range(len(clips))[first : first + size]]) for first in range(0, len(clips), size)
-    ]
-    waves = (torch.as_tensor(batch["input_values"]).to(machine.device) for batch in batches)
-    return HeldFeatures(
-        np.concatenate([features.run_front_end(convolutions, values, dtype) for values in waves]),
-        clips.labels,
-    )
+    waves = (torch.as_tensor(clips.__getitems__([index])["input_values"]) for index in range(len(clips)))
+    values = [features.run_front_end(convolutions, wave.to(machine.device), dtype)[0] for wave in waves]
+    return HeldFeatures(values, clips.labels, clips.heard)
 
 
 def pick_clips(table: pd.DataFrame, batch_size: int, steps: int) -> pd.DataFrame:
@@ -109,10 +110,15 @@ def resume(
         encoders.freeze_front_end(model)
     feature_extractor = loading.load_feature_extractor(folder)
     rows = pick_clips(table, recipe.batch_size, steps)
-    waves = finetune.Clips(samples, rows, feature_extractor, model.config.label2id, recipe.seconds)
+    heard = finetune.measure_heard(model, rows, recipe)
+    waves = finetune.Clips(samples, rows, feature_extractor, model.config.label2id, recipe.seconds, heard)
     cached = run["cached_features"] != "none"
     clips = hold_features(waves, model, machine) if cached else waves
-    with tempfile.TemporaryDirectory() as scratch, finetune.faster(model, machine, cached=cached):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        padding.ignored(model),
+        finetune.faster(model, machine, cached=cached),
+    ):
         loop = trainer.make_trainer(
             model,
             clips,

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import load_model
+from torch.utils.data import Dataset, Sampler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -23,6 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from convexprune.finetuning import sampling
 from convexprune.finetuning.callbacks import LOG_COLUMNS, Stopwatch, Watch
 from convexprune.finetuning.recipe import Recipe
 from convexprune.finetuning.resuming import find_checkpoint, is_finished, read_state
@@ -33,7 +35,13 @@ log = logging.getLogger(__name__)
 
 
 class Clips(Protocol):
-    """The data of a training: batches as the model takes them."""
+    """The data of a training: batches as the model takes them.
+
+    Attributes:
+        heard: the samples (N,) that the model hears of each clip; None if all are padded to one length.
+    """
+
+    heard: np.ndarray | None
 
     def __len__(self) -> int: ...
 
@@ -58,6 +66,17 @@ def mean_cross_entropy(
 
 def to_tensors(batch: dict[str, ArrayLike]) -> dict[str, torch.Tensor]:
     return {name: torch.as_tensor(values) for name, values in batch.items()}
+
+
+class Loop(Trainer):
+    """The Trainer, with clips of like length in a batch where their lengths differ."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        clips = self.train_dataset if train_dataset is None else train_dataset
+        if clips.heard is None:
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return sampling.LikeLengths(clips.heard, size, self.args.data_seed)
 
 
 def make_trainer(
@@ -117,7 +136,7 @@ def make_trainer(
     )
     if arguments.n_gpu > 1:  # a step would then take n_gpu batches
         raise ValueError(f"training takes one GPU, and sees {arguments.n_gpu}: set CUDA_VISIBLE_DEVICES")
-    trainer = Trainer(
+    trainer = Loop(
         model=model,
         args=arguments,
         data_collator=to_tensors,

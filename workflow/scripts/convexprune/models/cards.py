@@ -9,6 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from convexprune.data import corpus
 from convexprune.models import sources
+from convexprune.models.architectures import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, SequenceFeatureExtractor
@@ -49,7 +50,7 @@ from 0: the last one kept is their layer {{ layers - 1 }}).
 {% for name, value in rows.items() -%}
 | {{ name }} | {{ value }} |
 {% endfor %}
-Labels: {{ labels | join(", ") }}. Clips shorter than {{ shorter }} were padded with zeros in training.
+Labels: {{ labels | join(", ") }}. {{ padding }}
 
 ```python
 import soundfile
@@ -142,6 +143,20 @@ def describe_times(timed: dict[str, Any]) -> str:
     return f"{full:.1f} → {pruned:.1f} ms by PyTorch on {timed['device']}, in turn{beside}"
 
 
+def describe_padding(model: PreTrainedModel, padding: str, seconds: float) -> dict[str, str]:
+    """How clips of `seconds` were padded in training (a sentence), and Python that does the same (`cut`)."""
+    layout, size = layout_of(model.config), corpus.count_samples(seconds)
+    if padding == "mask" and layout.masks:
+        told = "Shorter clips were not padded in training: give the model one clip at a time."
+    else:
+        shorter = "a second" if seconds == 1 else f"{seconds:g} seconds"
+        told = f"Clips shorter than {shorter} were padded with zeros in training."
+    if padding == "mask" and layout.masks and layout.any_length:
+        return {"padding": told, "cut": f"samples = samples[:{size}]"}
+    padded = f"samples = numpy.pad(samples[:{size}], (0, max(0, {size} - len(samples))))"
+    return {"padding": told, "cut": padded}
+
+
 def describe_finetuned(
     model: PreTrainedModel,
     feature_extractor: SequenceFeatureExtractor,
@@ -204,10 +219,5 @@ def describe_finetuned(
     labels = [model.config.id2label[index] for index in range(model.config.num_labels)]
     preparation = describe_preparation(feature_extractor)
     content = {"task": task, "labels": labels, "rows": rows, "preparation": preparation}
-    size = corpus.count_samples(seconds)
-    content |= {
-        "clip": clip,
-        "shorter": "a second" if seconds == 1 else clip,
-        "cut": f"samples = numpy.pad(samples[:{size}], (0, max(0, {size} - len(samples))))",
-    }
+    content |= {"clip": clip, **describe_padding(model, metrics["settings"]["padding"], seconds)}
     return fill(FINETUNED, model, base, fields, content)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,15 +112,23 @@ def freeze_front_end(model: PreTrainedModel) -> None:
         module._requires_grad = False  # else its forward pass requests the waveform's gradient
 
 
-def prepare(feature_extractor: SequenceFeatureExtractor, clips: np.ndarray) -> dict[str, Tensor]:
+def prepare(
+    feature_extractor: SequenceFeatureExtractor, clips: np.ndarray, heard: np.ndarray | None = None
+) -> dict[str, Tensor]:
     """A model's inputs, which its checkpoint's feature extractor makes of clips (B, samples) at 16 kHz.
 
-    {"input_values": (B, samples)} or {"input_features": (B, ...)}. No attention mask: clips come padded to
-    one length with zeros, which the paper's models see as silence.
+    {"input_values": (B, samples)} or {"input_features": (B, ...)}. Clips come padded to one length with
+    zeros, which the paper's models see as silence. With `heard` (B,), the samples of each that count, they
+    are cut to the longest, and "attention_mask" marks what counts; not for Whisper, which always hears its
+    window.
     """
     name = feature_extractor.model_input_names[0]
-    prepared = feature_extractor(list(clips), sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt")
-    return {name: prepared[name]}
+    call = partial(feature_extractor, sampling_rate=corpus.SAMPLING_RATE, return_tensors="pt")
+    if heard is None or hasattr(feature_extractor, "chunk_length"):
+        return {name: call(list(clips))[name]}
+    cut = [clip[:samples] for clip, samples in zip(clips, heard, strict=True)]
+    prepared = call(cut, padding=True, return_attention_mask=True)
+    return {key: prepared[key] for key in (name, "attention_mask")}
 
 
 def load_encoder(folder: str | os.PathLike[str]) -> tuple[PreTrainedModel, SequenceFeatureExtractor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from convexprune.data import batches
 from convexprune.data.corpus import Corpus
 from convexprune.jobs import hdf5, provenance
 from convexprune.jobs.progress import Progress
@@ -42,6 +42,7 @@ class Choice:
     )
     seed: int | None = None  # of the weights in the state `untrained`
     seconds: float = 1  # of a clip
+    padding: str = "zeros"  # what fills a shorter clip: zeros that the model hears, or a mask
 
 
 CHUNK_ITEMS = 32  # HDF5 keeps the chunks that a batch fills, one per layer, in a cache of 8 MB
@@ -61,13 +62,18 @@ def load_state(
 
 
 def run_encoder(
-    model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, clips: np.ndarray
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    clips: np.ndarray,
+    heard: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """The L + 1 hidden states (B, frames, D) of clips (B, samples)."""
+    """The L + 1 hidden states (B, frames, D) of clips (B, samples), of which `heard` (B,) samples count."""
     import torch
 
-    inputs = encoders.prepare(feature_extractor, clips)
-    with torch.inference_mode():
+    from convexprune.models import padding
+
+    inputs = encoders.prepare(feature_extractor, clips, heard)
+    with torch.inference_mode(), padding.ignored(model):
         inputs = {name: values.to(model.device) for name, values in inputs.items()}
         return model(**inputs, output_hidden_states=True).hidden_states
 
@@ -77,6 +83,8 @@ def pool_layers(
     feature_extractor: SequenceFeatureExtractor,
     clips: np.ndarray,
     lengths: np.ndarray | None = None,
+    *,
+    mask: bool = False,
 ) -> np.ndarray:
     """Mean over frames of each hidden state: clips (B, samples) to float32 (L + 1, B, D).
 
@@ -88,17 +96,34 @@ def pool_layers(
     mask is given (the paper's models see the padding as silence). The mean is over the frames that start
     before the clip ends, which leaves out Whisper's padding. With `lengths` (B,), the samples of real
     signal in each clip, it is over the frames that start before the signal ends, at least one.
+
+    With `mask`, the model hears the signal alone: an embedding is that of the clip without padding, by
+    itself. The mean is over all its frames.
     """
     import torch
 
-    states = run_encoder(model, feature_extractor, clips)
-    n_frames = states[0].shape[1]
     ends = np.full(len(clips), clips.shape[1]) if lengths is None else np.asarray(lengths)
-    counted = torch.as_tensor(np.clip(-(-ends // encoders.find_parts(model).frames.step), 1, n_frames))
+    heard = measure_heard(model, ends) if mask else None
+    states = run_encoder(model, feature_extractor, clips, heard)
+    n_frames = states[0].shape[1]
+    counted = torch.as_tensor(count_frames(model, ends, heard, n_frames))
     weights = torch.arange(n_frames)[None, :] < counted[:, None]
     weights = (weights / weights.sum(dim=1, keepdim=True)).to(model.device)
     pooled = torch.stack([torch.einsum("btd,bt->bd", state, weights) for state in states])
     return pooled.float().cpu().numpy()
+
+
+def measure_heard(model: PreTrainedModel, lengths: np.ndarray) -> np.ndarray:
+    """Samples that `model` hears of clips of `lengths`, if padding is masked."""
+    from convexprune.models import padding
+
+    return padding.measure_heard(model.config, lengths)
+
+
+def count_frames(model: PreTrainedModel, ends: np.ndarray, heard: np.ndarray | None, most: int) -> np.ndarray:
+    """The frames of each clip, at most `most`: those that start before its end; if masked, those `heard`."""
+    frames = encoders.find_parts(model).frames
+    return np.clip(-(-ends // frames.step) if heard is None else frames.count_in(heard), 1, most)
 
 
 def pool_spans(
@@ -108,17 +133,23 @@ def pool_spans(
     clip: np.ndarray,
     start: np.ndarray,
     end: np.ndarray,
+    lengths: np.ndarray | None = None,
 ) -> np.ndarray:
     """Mean over the frames of each span of a clip: clips (B, samples) to float32 (L + 1, S, D).
 
     Span s is samples `start[s]` to `end[s]` of clip number `clip[s]`. Its frames are those with their centre
-    in it; if there are none, the one nearest to its middle. Layers and clips are as in `pool_layers`.
+    in it; if there are none, the one nearest to its middle. Layers and clips are as in `pool_layers`. With
+    `lengths` (B,), the model hears so many samples of each clip alone.
     """
     import torch
 
-    states = run_encoder(model, feature_extractor, clips)
+    heard = None if lengths is None else measure_heard(model, lengths)
+    states = run_encoder(model, feature_extractor, clips, heard)
+    n_frames = states[0].shape[1]
     frames = encoders.find_parts(model).frames
-    centres = frames.first + frames.step * np.arange(states[0].shape[1])
+    ends = np.full(len(clips), n_frames * frames.step) if lengths is None else lengths
+    real = np.arange(n_frames) < count_frames(model, ends, heard, n_frames)[clip, None]
+    centres = np.where(real, frames.first + frames.step * np.arange(n_frames), np.inf)
     start, end = start[:, None], end[:, None]
     inside = (start <= centres) & (centres < end)
     nearest = np.abs(centres - (start + end) / 2).argmin(axis=1)
@@ -137,13 +168,15 @@ def pool_cut_out(
     *,
     frames: str,
     seconds: float,
+    mask: bool,
 ) -> np.ndarray:
     """Embeddings of items, each a clip cut out of its recording: float32 (L + 1, items, D)."""
     from convexprune.data import corpus
 
-    clips = corpus.read_clips(samples, items["start"], items["end"], seconds)
-    lengths = (items["end"] - items["start"]).to_numpy() if frames == "valid" else None
-    return pool_layers(model, feature_extractor, clips, lengths)
+    start, end = items["start"].to_numpy(), items["end"].to_numpy()
+    clips = corpus.read_clips(samples, start, end, seconds)
+    lengths = corpus.measure_clips(start, end, seconds) if mask or frames == "valid" else None
+    return pool_layers(model, feature_extractor, clips, lengths, mask=mask)
 
 
 def pool_in_words(
@@ -154,6 +187,7 @@ def pool_in_words(
     *,
     recordings: pd.DataFrame,
     seconds: float,
+    mask: bool,
 ) -> np.ndarray:
     """Embeddings of items within their `recordings` (rows by path): float32 (L + 1, items, D).
 
@@ -171,7 +205,8 @@ def pool_in_words(
             f"{late[0]} has phonemes after its first {seconds:g} s, which is all that a model is given; "
             "raise clips.seconds, take shorter recordings, or phonemes.context: segment"
         )
-    return pool_spans(model, feature_extractor, clips, clip, start, end)
+    lengths = corpus.measure_clips(first, last, seconds) if mask else None
+    return pool_spans(model, feature_extractor, clips, clip, start, end, lengths)
 
 
 def find_items(dataset: str | os.PathLike[str], recordings: Corpus, choice: Choice) -> pd.DataFrame:
@@ -226,7 +261,7 @@ def embed(
     `dataset` is a table that points into the corpus `recordings`; `identity` names model, state and dataset.
 
     The file holds `hidden_states` float32 (L + 1, N, D), in chunks of one layer, `labels` (N,), and the spans
-    of the corpus that these are of, `items` and `starts` (N,). It is written batch by batch, never held in
+    of the corpus that these are of, `items` and `starts` (N,). It is written bit by bit, never held in
     memory.
 
     A dataset without rows (phonemes that were refused) gives a file without items.
@@ -244,14 +279,16 @@ def embed(
     items = find_items(dataset, recordings, choice)
     if choice.context == "word":
         whole = corpus.read_table(recordings.table).set_index("path")
-        pool_items = functools.partial(pool_in_words, recordings=whole, seconds=choice.seconds)
+        pool_items = functools.partial(pool_in_words, recordings=whole)
         clip = items["item"].ne(items["item"].shift()).cumsum().to_numpy() - 1
+        lengths = whole.loc[items["item"], "n_samples"].to_numpy()
     else:
-        pool_items = functools.partial(pool_cut_out, frames=choice.frames, seconds=choice.seconds)
+        pool_items = functools.partial(pool_cut_out, frames=choice.frames)
         clip = np.arange(len(items))
-    # A clip runs once, for all its items.
-    edges = np.searchsorted(clip, np.arange(0, clip.max(initial=-1) + 1, batch_size))
-    batches = list(itertools.pairwise([*edges, len(items)]))
+        lengths = (items["end"] - items["start"]).to_numpy()
+    mask = choice.padding == "mask"
+    pool_items = functools.partial(pool_items, seconds=choice.seconds, mask=mask)
+    windows = list(batches.sort_windows(clip, lengths if mask else np.zeros(len(items)), batch_size))
     log.info("%s: %d items, %d layers, on %s", identity, len(items), choice.layers, machine.device)
 
     faster = positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext()
@@ -265,15 +302,21 @@ def embed(
         for name, column in (("labels", "label"), ("items", "item"), ("starts", "start")):
             values = encode(items[column])
             file.create_dataset(name, data=values, maxshape=most[1:2], chunks=most[1:2], **hdf5.SUMS)
-        for first, last in Progress(batches, desc=" ".join(identity.values()), unit="batch"):
-            pooled = pool_items(model, feature_extractor, recordings.samples, items.iloc[first:last])
-            if not np.isfinite(pooled).all():
-                raise ValueError(
-                    f"{folder} gives hidden states that are not finite: its weights are damaged or its "
-                    "training diverged; delete it and run again"
-                )
-            hidden_states[:, first:last] = pooled
-            file.check()
+        with Progress(total=sum(map(len, windows)), desc=" ".join(identity.values()), unit="batch") as bar:
+            for window in windows:
+                rows = np.concatenate(window)
+                pooled = np.empty((shape[0], len(rows), shape[2]), np.float32)
+                for batch in window:
+                    found = pool_items(model, feature_extractor, recordings.samples, items.iloc[batch])
+                    if not np.isfinite(found).all():
+                        raise ValueError(
+                            f"{folder} gives hidden states that are not finite: its weights are damaged or "
+                            "its training diverged; delete it and run again"
+                        )
+                    pooled[:, batch - rows.min()] = found
+                    bar.update()
+                hidden_states[:, rows.min() : rows.max() + 1] = pooled
+                file.check()
         origin = read_origin(folder)
         file.attrs.update(
             {
@@ -283,6 +326,7 @@ def embed(
                 "split": choice.split,
                 "context": choice.context,
                 "frames": choice.frames,
+                "padding": choice.padding,
                 "seconds": choice.seconds,
                 "fingerprint": provenance.fingerprint(recordings.fingerprint, dataset),
                 "device": machine.device,

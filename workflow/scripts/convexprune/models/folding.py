@@ -99,8 +99,15 @@ def run_depths(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def pool_depths(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
-    """What the head of `model` sees of clips at every depth: the mean of `run_depths` over all frames."""
-    return run_depths(model, inputs).mean(dim=2)
+    """What the head of `model` sees of clips at every depth: the mean of `run_depths` over frames.
+
+    Over all frames, or over those that an attention mask counts.
+    """
+    states, mask = run_depths(model, inputs), inputs.get("attention_mask")
+    if mask is None:
+        return states.mean(dim=2)
+    counted = model._get_feature_vector_attention_mask(states.shape[2], mask.to(model.device))
+    return (states * counted[:, :, None]).sum(dim=2) / counted.sum(dim=1, keepdim=True)
 
 
 @dataclass

@@ -139,7 +139,7 @@ def embedding_settings(config: Config, model: str, state: str, dataset: str) -> 
         "frames": config["embeddings"]["frames"],
         "layers": config["models"][model]["layers"],
         "recordings": dataset not in OWN_ITEMS,
-        "seconds": config["clips"]["seconds"],
+        **config["clips"],
         "seed": config["convexity"]["untrained_seed"] if state == "untrained" else None,
         "split": described["convexity_split"],
     }
@@ -195,7 +195,7 @@ def finetuning_settings(config: Config, model: str, task: str, layers: int) -> d
     settings["learning_rate"] = settings["learning_rate"][task][size]
     settings["start"] = start_of(config, model, layers)
     settings["full_layers"] = full_layers
-    settings["seconds"] = config["clips"]["seconds"]
+    settings |= config["clips"]
     return dict(sorted(settings.items()))
 
 
