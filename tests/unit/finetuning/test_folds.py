@@ -162,7 +162,7 @@ def test_stored_features_serve_a_folded_start_too(home, start, tmp_path):
         folder=home / "tiny",
         recordings=corpus.Corpus(home / "corpus.h5"),
         dataset=home / "words.csv",
-        kind="float32",
+        stored=features.Stored("float32", 1, "zeros"),
         batch_size=5,
         machine=devices.begin(0, 1),
     )

@@ -160,11 +160,9 @@ def measure_clips(table: pd.DataFrame, recipe: Recipe) -> np.ndarray:
 
 def measure_heard(model: PreTrainedModel, table: pd.DataFrame, recipe: Recipe) -> np.ndarray | None:
     """The samples (N,) that `model` hears of each clip of a dataset; None if it hears the padding too."""
-    return (
-        None
-        if recipe.padding == "zeros"
-        else padding.measure_heard(model.config, measure_clips(table, recipe))
-    )
+    if recipe.padding == "zeros":
+        return None
+    return padding.measure_heard(model.config, measure_clips(table, recipe))
 
 
 def build_classifier(
@@ -312,13 +310,7 @@ def finetune(
         .sort_index()
     )
     accuracy = float((predictions["label"] == predictions["predicted"]).mean())
-    log.info(
-        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s",
-        run.layers,
-        run.seed,
-        accuracy,
-        training_time,
-    )
+    log.info("%s: test accuracy %.4f, trained in %.1f s", run, accuracy, training_time)
     return FineTuned(
         model=model,
         feature_extractor=feature_extractor,
