@@ -64,7 +64,8 @@ def find_full(config, results, run, machine, scratch):
 def best_kept(log, recipe):
     """The validation accuracy that early stopping would keep, with evaluations every `recipe.eval_steps`."""
     best, stale = -1.0, 0
-    for accuracy in log["eval_accuracy"][log.index % recipe.eval_steps == 0]:
+    evaluated = (log.index % recipe.eval_steps == 0) | (log.index == recipe.max_steps)
+    for accuracy in log["eval_accuracy"][evaluated]:
         best, stale = (accuracy, 0) if accuracy > best else (best, stale + 1)
         if stale >= recipe.patience:
             break
