@@ -88,7 +88,7 @@ def write_inputs(folder, n):
         folder=folder / "base",
         recordings=corpus.Corpus(folder / "corpus.h5"),
         dataset=folder / "words.csv",
-        kind="float32",
+        stored=features.Stored("float32"),
         batch_size=32,
         machine=devices.begin(0, 1),
     )

@@ -50,7 +50,7 @@ def main():
                 folder=folder,
                 recordings=recordings,
                 dataset=dataset,
-                kind=kind,
+                stored=features.Stored(kind),
                 batch_size=32,
                 machine=machine,
             )

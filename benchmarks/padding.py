@@ -5,8 +5,9 @@
 The embedding job runs over noise, with the architecture of wav2vec2-base (its front end takes no mask, so it
 runs on clips of one length together) or wav2vec2-large (--large) and random weights. The aim: a second of
 audio costs at most 1.25 times what it costs in clips of one second. With `clips.padding: zeros` every clip
-costs the time of the longest. Each is timed in a process of its own and in turn, less the time of a short run, so that loading
-does not count. Times are seconds of the clock and of the processor, the sum of all repeats.
+costs the time of the longest. Each is timed in a process of its own and in turn, less the time of a short
+run, so that loading does not count. Times are seconds of the clock and of the processor, the sum of all
+repeats.
 """
 
 import argparse

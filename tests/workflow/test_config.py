@@ -446,6 +446,10 @@ TABLES = {
         "path,word,split\na.wav,yes,train\nb.wav,no,\n",
         'corpus.table.csv: "mine.csv"; has no split in 1 of 2 rows, first in row 2 (b.wav): give every row',
     ),
+    "classes of one recording": (
+        "path,word\n" + "".join(f"{number}.wav,word {number}\n" for number in range(20)),
+        'of word, which split train lacks: give more recordings of them, or leave their cells blank',
+    ),
     "unknown split": (
         "path,word,speaker,split\na.wav,yes,ann,dev\n",
         "row 1 (a.wav): split 'dev' is none of train, validation, test",
@@ -463,6 +467,33 @@ def test_a_table_that_cannot_be_used_is_named(paper, tmp_path, monkeypatch, name
     [line] = problems(config)
     assert line.startswith("Config: corpus.table.csv: ")
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (
+            2,
+            "convexity.n_neighbors: 10; must be below 10, the recordings of datasets.words in split valid",
+        ),
+        (10, 'datasets.words.convexity_split: "validation"; every class of word has fewer than 2 recordings'),
+        (
+            1,
+            'corpus.table.csv: "mine.csv"; its table has the classes ["word 0"] of word; required: two',
+        ),
+    ],
+)
+def test_splits_that_convexity_cannot_be_measured_on_are_named(paper, tmp_path, monkeypatch, classes, said):
+    """50 recordings, of which the run will draw 10 for validation."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{number}.wav,word {number % classes}\n" for number in range(50)]
+    (tmp_path / "mine.csv").write_text("".join(["path,word\n", *rows]), encoding="utf-8")
+    table = {"csv": "mine.csv", "validation_share": 0.2, "test_share": 0.2}
+    config = paper | {"corpus": {"table": table}, "datasets": {"words": {}}, "tasks": ["words"]}
+    [line] = problems(config)
+    assert line.startswith(f"Config: {said}")
+    if "n_neighbors" in said:
+        configuration.complete(config | {"convexity": {"n_neighbors": 9}})
 
 
 @pytest.mark.parametrize("split", [",train", ""])
@@ -600,7 +631,7 @@ def test_clips_that_a_model_cannot_take_are_named(paper, tmp_path, seconds):
     short = {"model_type": "wav2vec2", "conv_kernel": [400], "conv_stride": [320]}
     long = {"model_type": "whisper", "max_source_positions": 100, "num_mel_bins": 80}
     paper["clips"] = {"seconds": seconds}
-    paper["finetuning"]["spec_augment"] = False
+    paper["finetuning"]["spec_augment"] = True
     for name, config in (("short", short), ("long", long)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -662,7 +693,8 @@ def test_what_is_unusual_but_right_is_taken(paper):
 
 def test_a_table_needs_no_speakers_where_no_dataset_does(paper, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.csv").write_text("path,word\na.wav,yes\nb.wav,no\n", encoding="utf-8")
+    rows = [f"{word}/{number}.wav,{word}\n" for number in range(60) for word in ("yes", "no")]
+    (tmp_path / "mine.csv").write_text("".join(["path,word\n", *rows]), encoding="utf-8")
     config = change(paper, ["corpus"], {"table": {"csv": "mine.csv"}}) | {"tasks": ["words"]}
     configuration.complete(change(config, ["datasets"], {"words": {}}))
     assert "has no column speaker" in problems(config)[0]
@@ -873,7 +905,7 @@ def test_labels_that_a_table_cannot_serve_are_named(paper, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     rows = [
         f"{number}.wav,{number % 2},ann{number % 4},v{number % 3},{'fm'[number % 4 > 1]},x,1"
-        for number in range(24)
+        for number in range(36)
     ]
     header = "path,mood,speaker,voice,sex,alike,digest"
     rows = [row.replace(",0,ann", ",calm,ann").replace(",1,ann", ",angry,bob") for row in rows]

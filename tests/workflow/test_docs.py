@@ -1,9 +1,10 @@
 """The commands of the documentation run as they are written, on small stand-ins for what they need.
 
-What stands in: a tiny random model is served as the hub's, under the hub's name and revision;
-`config.yaml` is the paper's with one model, one task and four training steps; the recordings are seconds of
-noise. `make install` finds the environment that runs the tests. The commands and the Python are those of the
-pages, unchanged.
+What stands in: a tiny random model is served as the hub's, under the hub's name and revision, and the real
+Whisper tiny.en where it is there; `config.yaml` is the paper's with one model, one task and four training
+steps, `resources/digits.yaml` has 20 steps; the recordings are seconds of noise and, where they are there, a
+few of the real digits. `make install` finds the environment that runs the tests. The commands and the Python
+are those of the pages, unchanged.
 """
 
 import json
@@ -24,7 +25,7 @@ import soundfile
 import yaml
 from convexprune.setup import configuration
 
-PAGES = ["your-data.md", "your-embeddings.md", "models.md", "folding.md", "reproduce.md"]
+PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "folding.md", "reproduce.md"]
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
 # What else a reader may copy. Targets of make that .ci/run makes:
 CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
@@ -35,8 +36,8 @@ NOT_RUN = {
     ".venv/bin/python -m convexprune compare-alignments A.csv B.csv": "see test_comparison.py",
     ".venv/bin/python -m convexprune discard": "make resume runs it; see test_resume.py",
     ".venv/bin/python -m convexprune init": "without a source; your-data.md gives one",
-    ".venv/bin/python -m convexprune init utterances.csv": "see test_a_table_of_utterances_plans",
-    ".venv/bin/snakemake --cores all --configfile utterances.yaml": "see test_a_table_of_utterances_plans",
+    ".venv/bin/python -m convexprune init utterances.csv": "see test_a_table_of_utterances_…",
+    ".venv/bin/snakemake --cores all --configfile utterances.yaml": "see test_a_table_of_utterances_…",
     ".venv/bin/python -m pytest tests/unit/convexity/test_planning.py": "see test_recipes.py",
     ".venv/bin/python -m pytest tests/unit/results/figures/test_gains.py": "see test_recipes.py",
     ".venv/bin/snakemake --dry-run --configfile resources/demo.yaml": "see test_recipes.py",
@@ -47,6 +48,7 @@ NOT_RUN = {
     ".venv/bin/snakemake --cores all --forcerun align_shard": "asks the web service; see test_service.py",
     "cp results/demo/figures/convexity_by_layer.png docs/convexity_by_layer.png": "needs the demo",
     "git clone … && cd convexprune": "the network",
+    "git clone https://github.com/Jakobovski/free-spoken-digit-dataset": "the network",
     "make format": "rewrites the sources; make lint has the same tools check them",
     "git switch": "is spoken of",
     "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
@@ -89,7 +91,13 @@ def code(page: Path, language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
+def shared(root):
+    """Real recordings and weights, which are not part of the repository."""
+    return root.parent / "shared"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory, shared):
     """A hub that serves a tiny model as wav2vec2-base, and small archives of Speech Commands' layout."""
     from convexprune.data import synthesis
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
@@ -118,7 +126,13 @@ def network(tmp_path_factory):
         seed=0,
         threads=1,
     )
-    with hub.serve({"facebook/wav2vec2-base": folder / "model"}, folder / "data") as address:
+    models = {
+        "facebook/wav2vec2-base": folder / "model",
+        "openai/whisper-tiny.en": shared / "models/whisper-tiny.en",
+    }
+    with hub.serve(
+        {name: path for name, path in models.items() if path.is_dir()}, folder / "data"
+    ) as address:
         yield address
 
 
@@ -195,14 +209,14 @@ def test_a_folder_of_recordings_becomes_a_pruned_model_in_three_commands(reader)
     assert (results / "report.html").stat().st_size > 100_000
 
 
-def test_a_table_of_utterances_plans(reader, root):
-    """With a header as the page shows it. Nothing is edited between the two commands."""
+def test_a_table_of_utterances_becomes_a_pruned_model(reader, root):
+    """With a header as the page shows it, at 3 s. Nothing is edited between the two commands."""
     rng = np.random.default_rng(0)
     (reader.folder / "clips").mkdir()
     emotions, sentences = ("angry", "calm", "glad"), ("Dogs sit", "Kids talk", "Stop, please", "It is late")
     rows = []
-    for number, (speaker, emotion, sentence) in enumerate(product(range(6), emotions, sentences * 2)):
-        path, seconds = f"clips/{number:04}.wav", rng.uniform(1.5, 2.4)
+    for number, (speaker, emotion, sentence) in enumerate(product(range(4), emotions, sentences * 2)):
+        path, seconds = f"clips/{number:04}.wav", rng.uniform(0.5, 3.0)
         soundfile.write(reader.folder / path, 0.1 * rng.standard_normal(int(8000 * seconds)), 8000)
         rows.append((path, f"p{speaker}", emotion, sentence))
     page = root / "docs/your-data.md"
@@ -213,9 +227,47 @@ def test_a_table_of_utterances_plans(reader, root):
     printed = reader.run(*init.split())
     assert run in printed and "drawn by speaker: nobody in validation or test is in train" in printed
     config = configuration.read_yaml(reader.folder / "utterances.yaml")
-    assert config["tasks"] == ["emotion", "sentence", "speakers"] and config["clips"] == {"seconds": 2.5}
-    planned = reader.run(*run.split(), "--dry-run")
-    assert re.search(r"^finetune +3 ", planned, flags=re.MULTILINE)  # the full models; then comes the plan
+    assert config["tasks"] == ["emotion", "sentence", "speakers"]
+    assert config["clips"] == {"seconds": 3, "padding": "mask"}
+    printed = reader.run(*run.split())
+
+    results = reader.folder / "results/utterances"
+    plan = pd.read_csv(results / "plan.csv").set_index("task")
+    table = pd.read_csv(results / "table1.csv").set_index("model").loc["wav2vec2-base"]
+    for task in config["tasks"]:
+        folder = results / f"exported/wav2vec2-base/{task}"
+        exported = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        assert exported["num_hidden_layers"] == plan.layers[task]
+        assert table[[f"{task}_full", f"{task}_pruned"]].notna().all()
+        assert str(folder.relative_to(reader.folder)) in printed  # the answer
+        assert (folder / "model.onnx").exists()
+
+
+def test_real_digits_are_measured_and_whisper_is_pruned(reader, root, shared):
+    """On three of the fifty takes of a digit and speaker, with 20 training steps."""
+    if not all((shared / folder).is_dir() for folder in ("data/spoken_digits", "models/whisper-tiny.en")):
+        pytest.skip("needs whisper-tiny.en and the spoken digits")
+    recordings = reader.folder / "free-spoken-digit-dataset/recordings"
+    recordings.mkdir(parents=True)
+    for path in (shared / "data/spoken_digits").glob("*_[0-2].wav"):
+        (recordings / path.name).symlink_to(path)
+    config = configuration.read_yaml(root / "resources/digits.yaml")
+    config["finetuning"] |= {"max_steps": 20, "eval_steps": 10}
+    config["timing"] |= {"runs": 5, "warmup": 1, "steps": 2}
+    (reader.folder / "resources").mkdir(exist_ok=True)
+    text = yaml.safe_dump(config, sort_keys=False)
+    (reader.folder / "resources/digits.yaml").write_text(text, encoding="utf-8")
+    assert "files         180" in reader.follow("digits.md")
+
+    results = reader.folder / "results/digits"
+    [plan] = pd.read_csv(results / "plan.csv").itertuples()
+    exported = results / "exported/whisper-tiny.en/words/config.json"
+    pruned = json.loads(exported.read_text(encoding="utf-8"))
+    assert pruned["encoder_layers"] == plan.layers and pruned["max_source_positions"] == 50  # a second
+    scores = pd.read_csv(results / "convexity.csv").set_index(["dataset", "state"])
+    best = {state: scores.loc[("words", state), "score"].max() for state in ("pretrained", "untrained")}
+    assert best["pretrained"] - best["untrained"] > 0.2
+    assert pd.read_csv(results / "table1.csv").word_pruned.notna().all()
 
 
 def test_a_model_is_only_cut(reader):

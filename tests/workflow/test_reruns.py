@@ -291,7 +291,7 @@ PLANNED = {
     "`timing.runs`": (key("timing/runs", 6), f"{TIMED} {EXPORTED}"),
     "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
     "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
-    "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT}"),
+    "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT} {COUNTS}"),
     "`clips.padding`": (key("clips/padding", "mask"), f"{model_jobs(BOTH)} {SWEPT}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),

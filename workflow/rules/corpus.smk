@@ -155,7 +155,11 @@ rule summarise_datasets:
         "../../envs/corpus.yaml"
     params:
         # The paper's counts apply only to the real recordings.
-        settings={"compare": "speech_commands" in CORPUS, "datasets": list(get_summarised())}
+        settings={
+            "compare": "speech_commands" in CORPUS,
+            "datasets": list(get_summarised()),
+            "seconds": config["clips"]["seconds"],
+        }
         | experiment.test_settings(config),
     script:
         "../scripts/summarise_datasets.py"

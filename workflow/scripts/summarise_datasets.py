@@ -16,7 +16,8 @@ def main(smk) -> None:
     counted = counts.summarise(tables, compare=smk.params.settings["compare"], test=test)
     table = pd.concat([counted, counts.count_remarks(recordings)], ignore_index=True)
     csv_files.write(smk.output.csv, table)
-    told = counts.describe_recordings(tables, recordings.set_index("path")["digest"])
+    digests = recordings.set_index("path")["digest"]
+    told = counts.describe_recordings(tables, digests, smk.params.settings["seconds"])
     with files.atomic(smk.output.markdown) as temporary:
         temporary.write_text(counts.markdown(table, told, test), encoding="utf-8")
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from convexprune.data import batches
@@ -18,7 +20,7 @@ def test_windows_hold_every_row_once_in_place_and_batches_go_by_length(items, ba
             assert (np.diff(batch) > 0).all()
             assert len(np.unique(clip[batch])) <= batch_size
         edges = [(lengths[batch].min(), lengths[batch].max()) for batch in window]
-        assert all(last <= first for (_, last), (first, _) in zip(edges, edges[1:], strict=False))
+        assert all(last <= first for (_, last), (first, _) in itertools.pairwise(edges))
         clips = [set(clip[batch]) for batch in window]
         assert sum(map(len, clips)) == len(set().union(*clips))
     assert seen == len(clip)

@@ -149,10 +149,11 @@ def test_half_precision_halves_the_file_and_nearly_keeps_values(tones, stored):
 def test_features_of_other_weights_or_recordings_are_refused(tones, stored):
     encoder = json.loads((tones / "tiny" / "provenance.json").read_text(encoding="utf-8"))["fingerprint"]
     inputs = provenance.fingerprint(tones / "corpus.sha256", tones / "words.csv")
-    features.check_features(stored, encoder, inputs, 1)
-    for wrong in (("other", inputs, 1), (encoder, "other", 1), (encoder, inputs, 2.5)):
+    right = {"encoder": encoder, "inputs": inputs, "seconds": 1, "padding": "zeros"}
+    features.check_features(stored, **right)
+    for wrong in ({"encoder": "other"}, {"inputs": "other"}, {"seconds": 2.5}, {"padding": "mask"}):
         with pytest.raises(ValueError, match="other weights, recordings or clips"):
-            features.check_features(stored, *wrong)
+            features.check_features(stored, **right | wrong)
 
 
 @pytest.mark.parametrize("keep", [0, 100, 0.5])

@@ -42,7 +42,7 @@ def fine_tune(tones, folder, settings, options):
             folder=tones / "tiny",
             recordings=corpus.Corpus(tones / "corpus.h5"),
             dataset=tones / "words.csv",
-            kind="float16",
+            stored=features.Stored("float16"),
             batch_size=8,
             machine=devices.begin(0, 1),
         )
@@ -120,6 +120,27 @@ def test_what_is_timed_is_what_ran(tones, tmp_path, noted, recipe):
     assert found["step_cached_features"] == settings.get("cache_features", "none")
     assert found["step_precision"] == settings.get("precision", "float32")
     assert found["step_micro_batch_size"] == options.get("micro_batch_size", settings.get("batch_size", 12))
+
+
+@pytest.mark.parametrize("clips", [{}, {"seconds": 2, "padding": "mask"}])
+def test_steps_hold_the_features_that_training_reads(tones, tmp_path, clips):
+    recipe = Recipe(**train(tones, max_steps=1, **clips).metrics["settings"])
+    model, extractor = encoders.load_encoder(tones / "tiny")
+    machine, given = devices.begin(0, 1), {"folder": tones / "tiny", "batch_size": 8}
+    recordings, dataset = corpus.Corpus(tones / "corpus.h5"), tones / "words.csv"
+    stored = features.Stored("float32", recipe.seconds, recipe.padding)
+    given |= {"recordings": recordings, "dataset": dataset, "stored": stored, "machine": machine}
+    features.cache_features(tmp_path / STORED, **given)
+    table = finetune.read_splits(dataset)["train"]
+    numbers, heard = {"high": 0, "low": 1, "middle": 2}, finetune.measure_heard(model, table, recipe)
+    waves = finetune.Clips(recordings.samples, table, extractor, numbers, recipe.seconds, heard)
+    held = steps.hold_features(waves, model, machine)
+    cached = finetune.CachedClips(tmp_path / STORED, table, numbers, heard)
+    rows = [5, 0, 30]
+    found, expected = held.__getitems__(rows), cached.__getitems__(rows)
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        np.testing.assert_allclose(found[key], values, atol=1e-5)
 
 
 def start(tones, folder, seed, count):

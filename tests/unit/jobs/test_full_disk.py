@@ -53,7 +53,7 @@ def write_features(folder, tones):
         folder=tones / "tiny",
         recordings=Corpus(tones / "corpus.h5"),
         dataset=tones / "words.csv",
-        kind="float32",
+        stored=features.Stored("float32"),
         batch_size=8,
         machine=devices.begin(0, 1),
     )

@@ -129,7 +129,7 @@ def test_adapter_reads_the_corpus_and_its_datasets(tmp_path, compare):
         SimpleNamespace(
             input=SimpleNamespace(corpus=tmp_path / "corpus.csv", datasets=[tmp_path / "words.csv"]),
             output=output,
-            params=SimpleNamespace(settings={"compare": compare, "datasets": ["words"]}),
+            params=SimpleNamespace(settings={"compare": compare, "datasets": ["words"], "seconds": 1}),
             log=[tmp_path / "log"],
         )
     )
@@ -157,18 +157,33 @@ def test_copies_among_the_speakers_recordings_are_told_by_their_own_splits():
     """All are of the corpus' training split, which is split anew for them."""
     names = [f"{number}.wav" for number in range(4)]
     columns = {"item": names, "label": ["yes"] * 4, "speaker": ["a", "a", "b", "b"], "split": ["train"] * 4}
-    items = pd.DataFrame(columns)
+    items = pd.DataFrame(columns | {"start": 0, "end": 16_000})
     speakers = items.assign(label=items["speaker"], split=["train", "test", "train", "validation"])
     digests = pd.Series(["x", "x", "y", "z"], index=names)
-    told = counts.describe_recordings({"corpus": items, "words": items, "speakers": speakers}, digests)
+    tables = {"corpus": items, "words": items, "speakers": speakers}
+    told = counts.describe_recordings(tables, digests, 1)
     assert told == [
+        "words: 1 of 1 classes are not in every split, such as yes (train)",
         "corpus: 2 recordings have the samples of another one of their split and label, such as "
         "0.wav (train, yes) and 1.wav (train, yes)",
         "speakers: 2 recordings have the samples of one in another split, such as 0.wav (train, a) and "
         "1.wav (test, a)",
     ]
-    told = counts.describe_recordings({"corpus": items}, pd.Series(list("abcd"), index=names))
+    told = counts.describe_recordings({"corpus": items}, pd.Series(list("abcd"), index=names), 1)
     assert told == ["no two recordings have the same samples"]
+
+
+@pytest.mark.parametrize(("seconds", "warned"), [(10, False), (10.1, True)])
+def test_recordings_that_are_all_shorter_than_a_tenth_of_a_clip_are_told(caplog, seconds, warned):
+    """The longest recording has a second."""
+    told = counts.describe_recordings(
+        {"corpus": ITEMS}, pd.Series(ITEMS["item"], index=ITEMS["item"]), seconds
+    )
+    expected = (
+        f"all 5 recordings are shorter than a tenth of clips.seconds, {seconds} s (the longest has 1.00 s), "
+        "so models are given padding above all: lower clips.seconds"
+    )
+    assert (told[0] == expected) == warned == (expected in caplog.messages) and len(told) == 1
 
 
 def test_a_corpus_without_odd_recordings_says_nothing_of_them():

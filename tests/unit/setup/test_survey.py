@@ -244,3 +244,11 @@ def test_a_hint_on_speakers_is_among_the_problems(tmp_path):
     hint = "if file names such as p225_0.wav name them, say so by --pattern speaker_n (2 speakers)"
     assert f"speakers unknown; {hint}" in survey(tmp_path).problems
     assert set(survey(tmp_path, "speaker_n").table.speaker) == {"p225", "p226"}
+
+
+def test_recordings_that_are_all_short_are_told(tmp_path):
+    record(tmp_path, *takes("yes", "ann", 10), *takes("no", "ann", 10), seconds=0.05)
+    assert (
+        "all 20 recordings are shorter than a tenth of clips.seconds, 1 s (the longest has 0.05"
+        in problems(tmp_path)
+    )

@@ -143,6 +143,17 @@ def find_copies(items: pd.DataFrame) -> list[str]:
     return told
 
 
+def find_short(lengths: pd.Series, seconds: float) -> list[str]:
+    """A sentence if all recordings, of `lengths` in seconds, are shorter than a tenth of a clip."""
+    longest = lengths.max()
+    if 10 * longest >= seconds:
+        return []
+    return [
+        f"all {len(lengths)} recordings are shorter than a tenth of clips.seconds, {seconds:g} s (the "
+        f"longest has {longest:.2f} s), so models are given padding above all: lower clips.seconds"
+    ]
+
+
 # Reading
 
 

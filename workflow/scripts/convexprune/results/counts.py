@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import pandas as pd
 
 from convexprune.data import audio
-from convexprune.data.corpus import SAMPLING_RATE, SPLITS, find_copies
+from convexprune.data.corpus import SAMPLING_RATE, SPLITS, find_copies, find_short
 from convexprune.results import markdown_tables
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = ["dataset", "split", "quantity", "value", "paper", "difference", "remark"]
 QUANTITIES = ("files", "classes", "speakers", "seconds", "shortest", "longest")
@@ -81,30 +84,53 @@ def count_remarks(recordings: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
+def lengths(items: pd.DataFrame) -> pd.Series:
+    """The length of each of some items, in seconds."""
+    return (items["end"] - items["start"]) / SAMPLING_RATE
+
+
 def measure(items: pd.DataFrame) -> tuple[int, int, int, float, float, float]:
     """The QUANTITIES of some items."""
-    seconds = (items["end"] - items["start"]) / SAMPLING_RATE
+    seconds = lengths(items)
     classes, speakers = (items[column].replace("", None).nunique() for column in ("label", "speaker"))
     return len(items), classes, speakers, seconds.sum(), seconds.min(), seconds.max()
 
 
-def describe_recordings(tables: dict[str, pd.DataFrame], digests: pd.Series) -> list[str]:
-    """Sentences on single recordings: left out of a dataset, copies of others, of speakers on two sides.
+def describe_recordings(tables: dict[str, pd.DataFrame], digests: pd.Series, seconds: float) -> list[str]:
+    """Sentences on recordings that are short, left out, copies, or badly spread over the splits.
 
-    `tables` are those of `summarise`, with `corpus` among them; `digests` of the samples are by item.
+    `tables` are those of `summarise`, with `corpus` among them; `digests` of the samples are by item; models
+    are given clips of so many `seconds`.
     """
-    told = []
+    told = find_short(lengths(tables["corpus"]), seconds)
+    for sentence in told:
+        logger.warning("%s", sentence)
     others = [name for name in tables if name not in ("corpus", "words", "speakers", "phonemes", "phones")]
     for name in ("words", *others):
         if name in tables and (without := len(tables["corpus"]) - len(tables[name])):
             why = "a word (`_silence_`)" if name == "words" else "a label"
             told.append(f"{name}: {without:,} recordings without {why} are left out")
+    for name in ("words", *others):
+        if name in tables:
+            told += [f"{name}: {absent}" for absent in find_absent_classes(tables[name])]
     for name in ("corpus", "speakers", *others):  # words are split as the corpus is, speakers anew
         if name in tables:
             items = tables[name].assign(digest=tables[name]["item"].map(digests))
             told += [f"{name}: {copies}" for copies in find_copies(items)]
     told += find_shared_speakers(tables["corpus"])
     return told or ["no two recordings have the same samples"]
+
+
+def find_absent_classes(items: pd.DataFrame) -> list[str]:
+    """A sentence on classes that are not in every split, so that a score or an accuracy leaves them out."""
+    splits = items.groupby("label", sort=False)["split"].unique()
+    absent = splits[splits.map(len) < len(SPLITS)]
+    if absent.empty:
+        return []
+    return [
+        f"{len(absent)} of {len(splits)} classes are not in every split, such as {absent.index[0]} "
+        f"({', '.join(absent.iloc[0])})"
+    ]
 
 
 def find_shared_speakers(recordings: pd.DataFrame) -> list[str]:

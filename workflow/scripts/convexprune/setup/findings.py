@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from convexprune.data.corpus import SAMPLING_RATE, SPLITS
+from convexprune.data.corpus import SAMPLING_RATE, SPLITS, find_short
 from convexprune.data.splits import Drawing, draw
 from convexprune.jobs.messages import indented, named
 from convexprune.setup.experiment import drawing_settings
@@ -140,6 +140,7 @@ def check(found: Survey) -> None:
             f"{long} of {len(sounds)} recordings are longer than {found.clip:g} s and are cut: only the "
             f"first {found.clip:g} s is used; {end}"
         )
+    found.problems += find_short(sounds["seconds"], found.clip)
     if slow := int((sounds["rate"] < SAMPLING_RATE).sum()):
         found.problems.append(
             f"{slow} recordings are sampled below {SAMPLING_RATE} Hz: models that know wide-band speech hear "

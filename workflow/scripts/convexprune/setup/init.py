@@ -280,6 +280,7 @@ def make_corpus(found: Survey, csv: str) -> list[str]:
     if found.clip != 1:
         told = "# 95 % of the recordings are no longer; of longer ones the start is used"
         lines += ["", "clips:", f"  seconds: {found.clip:g}  {told}"]
+        lines += ["  padding: mask  # shorter recordings are heard without padding, and take less time"]
     return lines
 
 

@@ -281,6 +281,8 @@ def find_mask_problems(config: Mapping[str, Any], seconds: float = 1) -> Iterato
         frames = count_frames(config["conv_kernel"], config["conv_stride"], seconds)
     else:  # Whisper's classifier masks nothing
         return
+    if frames < 1:  # `find_clip_problems` says so
+        return
     axes = {
         "time": (0.05, frames, "frames of a clip"),
         "feature": (0.0, config.get("hidden_size", 768), "hidden_size"),

@@ -119,7 +119,8 @@ def minutes(job: Job, config: Config) -> float:
         work = 3 * seen * clip / rate + seen / pretrain["batch_size"] * STEP
     elif job.rule in ALONE:
         passes = config["timing"]["runs"] + config["timing"]["warmup"]
-        work = 0.15 + 2 * passes * 10 * clip / rate  # one clip at a time: a tenth of the rate
+        slower = 10 if gpus(job, config) else 2  # one clip at a time keeps a GPU busy less than a CPU
+        work = 0.3 + 2 * passes * slower * clip / rate
         if job.rule == "time_models":
             work += 2 * 3 * config["timing"]["steps"] * config["finetuning"]["batch_size"] * clip / rate
     elif job.rule == "score_convexity":

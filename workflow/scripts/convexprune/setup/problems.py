@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convexprune.data import downloaded
 from convexprune.setup import model_files
 from convexprune.setup.experiment import archive_source, is_url, labels_of, list_archives
-from convexprune.setup.schema import show_value, word_problem
-
-if TYPE_CHECKING:
-    import pandas as pd
+from convexprune.setup.schema import word_problem
+from convexprune.setup.tables import table_problems, why_unread
 
 ARCHIVED = ("word", "speaker")  # the labels that the names of files in the archives give
 MODEL_KEYS = {"hub": ("id", "revision"), "path": ("path",), "pretrain": ("pretrain",)}
@@ -106,17 +104,6 @@ def corpus_problems(config: Mapping[str, Any]) -> Iterator[str]:
         if (made := len(speech["words"]) * speech["takes"]) <= least:
             told = f"must be below the {made} recordings that corpus.synthetic makes of each speaker"
             yield word_problem(["datasets", "speakers", "min_files"], least, told)
-
-
-def why_unread(path: str) -> str | None:
-    """Why the file at `path` cannot be read; None if it can."""
-    from convexprune.data import recordings
-
-    try:
-        recordings.find_file(Path(), path)
-    except ValueError as error:
-        return f"{error} (seen from {os.getcwd()})"
-    return None
 
 
 def archive_problems(
@@ -251,79 +238,3 @@ def sweep_problems(
     for layers in sweep.get("layers", []):
         if beyond := [f"{count} layers of {name}" for name, count in full.items() if layers > count]:
             yield word_problem([*path, "layers"], layers, f"must be at most the {', the '.join(beyond)}")
-
-
-def table_problems(config: Mapping[str, Any], csv: Path) -> Iterator[str]:
-    """Problems of the user's table that show without its audio."""
-    from convexprune.data import recordings
-
-    def problem(text: str) -> str:
-        return word_problem(["corpus", "table", "csv"], str(csv), text)
-
-    if reason := why_unread(str(csv)):
-        yield problem(reason)
-        return
-    datasets, labels, split_by = config["datasets"], labels_of(config), config["corpus"]["table"]["split_by"]
-    others = {"phonemes": "word", "speakers": "speaker"}
-    required = ["path", *labels.values(), *(label for name, label in others.items() if name in datasets)]
-    try:
-        listed = recordings.read_user_table(csv, list(dict.fromkeys(required)))
-    except (OSError, ValueError) as error:
-        yield problem(" ".join(str(error).removeprefix(f"{csv} ").split()))
-        return
-    if bad := listed.tell_bad():
-        yield problem(bad)
-        return
-    # If the splits are still to be drawn, the training split holds at most all rows.
-    given, table = "split" in listed.rows, listed.rows
-    table = table if given else table.assign(split="train")
-    if split_by and not given:
-        yield from group_problems(table, split_by, labels)
-    for name, label in labels.items():
-        for told in class_problems(table[table[label] != ""], label, given):
-            yield problem(told if name == "words" else f"{told} (datasets.{name})")
-    if "speakers" in datasets:
-        least = datasets["speakers"]["min_files"]
-        enough = (table["speaker"][table["split"] == "train"].value_counts() > least).sum()
-        if enough < 2:
-            told = (
-                f"{enough} speakers of {csv} have more training recordings than that; required: two or more"
-            )
-            yield word_problem(["datasets", "speakers", "min_files"], least, told)
-
-
-def class_problems(table: pd.DataFrame, label: str, given: bool) -> Iterator[str]:
-    """Why the classes in the column `label` cannot be learned. Splits are `given`, or still to be drawn."""
-    known = set(table[label][table["split"] == "train"])
-    for split in ("train", "validation", "test") if given else ("train",):
-        place = f"split {split}" if given else "table"
-        found = set(table[label][table["split"] == split])
-        if len(found) < 2:
-            yield f"its {place} has the classes {show_value(sorted(found))} of {label}; required: two or more"
-        elif found - known:
-            missing = show_value(sorted(found - known))
-            yield f"its {place} has the classes {missing} of {label}, which split train lacks"
-
-
-def group_problems(table: pd.DataFrame, split_by: str, labels: Mapping[str, str]) -> Iterator[str]:
-    """Why splits that share no value of the column `split_by` cannot serve the datasets' `labels`."""
-    path = ["corpus", "table", "split_by"]
-    if split_by not in table:
-        yield word_problem(path, split_by, f"the table has no such column; it has {', '.join(table)}")
-    elif unknown := int((table[split_by] == "").sum()):
-        yield word_problem(path, split_by, f"{unknown} of {len(table)} rows have no {split_by}")
-    elif (groups := table[split_by].nunique()) < 3:
-        told = f"there are {groups} of them; train, validation and test need one each"
-        yield word_problem(path, split_by, told)
-        return
-    for name, label in labels.items():
-        if label == split_by:
-            told = (
-                "split_by keeps each of its values in one split; the dataset speakers has splits of its own"
-            )
-            yield word_problem(["datasets", name, "label"], label, told)
-        elif split_by in table:
-            spread = table[table[label] != ""].groupby(label)[split_by].nunique()
-            if (spread >= 3).sum() < 2:
-                told = f"two classes or more must have three values of {split_by} each, one for every split"
-                yield word_problem(["datasets", name, "label"], label, told)
