@@ -200,14 +200,18 @@ def scored(cells: str) -> str:
 
 
 def model_jobs(models: str) -> str:
-    """All that is computed with encoders: embeddings, convexity, two sizes for two tasks."""
+    """All that is computed with encoders: embeddings, convexity, two sizes for two tasks; and the costs."""
+    return f"{computed_jobs(models)} {COSTS}"
+
+
+def computed_jobs(models: str) -> str:
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
         {scored(f"{models}/untrained/words")} draw_classes project_embeddings
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
         fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
-        merge_exports {TRAINING} {TIMING} {COSTS} compare_predictions
+        merge_exports {TRAINING} {TIMING} compare_predictions
     """
 
 
@@ -292,7 +296,7 @@ PLANNED = {
     "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
     "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
     "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT} {COUNTS}"),
-    "`clips.padding`": (key("clips/padding", "mask"), f"{model_jobs(BOTH)} {SWEPT}"),
+    "`clips.padding`": (key("clips/padding", "mask"), f"{computed_jobs(BOTH)} {SWEPT}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
