@@ -457,7 +457,7 @@ def ruled(given, pool, tmp_path_factory):
     shutil.copytree(given[0], folder)
     config = copy.deepcopy(given[1])
     del config["models"][H]["keep"]
-    config["corpus"] = {"table": {"csv": "words.csv"}}
+    config["corpus"] = {"table": {"csv": "words.csv", "validation_share": 0.4}}
     table = ["path,word,speaker"]
     for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(3)):
         table.append(f"{word}-{speaker}-{take}.wav,{word},{speaker}")
