@@ -459,7 +459,7 @@ def ruled(given, pool, tmp_path_factory):
     del config["models"][H]["keep"]
     config["corpus"] = {"table": {"csv": "words.csv", "validation_share": 0.4}}
     table = ["path,word,speaker"]
-    for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(3)):
+    for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(9)):
         table.append(f"{word}-{speaker}-{take}.wav,{word},{speaker}")
         (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording", encoding="utf-8")
     (folder / "words.csv").write_text("\n".join(table), encoding="utf-8")
