@@ -25,7 +25,7 @@ import soundfile
 import yaml
 from convexprune.setup import configuration
 
-PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "reproduce.md"]
+PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "folding.md", "reproduce.md"]
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
 # What else a reader may copy. Targets of make that .ci/run makes:
 CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
@@ -69,6 +69,8 @@ NOT_RUN = {
     "python -m convexprune discard": "make resume runs it; see test_resume.py",
     "python benchmarks/embeddings.py --threads 2": "minutes",
     "python benchmarks/finetuning.py": "an hour",
+    "python benchmarks/folding.py MODEL RECORDINGS": "hours, a real model",
+    "python benchmarks/healing.py results/demo": "hours, the demo",
     "python benchmarks/float16.py results/demo resources/demo.yaml hubert-small words": "reads the demo",
     "python benchmarks/ingestion.py": "minutes, 6 GB",
     "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
@@ -283,6 +285,14 @@ def test_a_model_is_only_cut(reader):
     reader.follow("models.md")
     config = json.loads((reader.folder / "pruned/wav2vec2-base/config.json").read_text(encoding="utf-8"))
     assert config["num_hidden_layers"] == 9
+
+
+def test_the_classifier_of_the_run_is_folded(reader):
+    """The one that the commands of your-data.md trained, on the CSV that they wrote."""
+    printed = reader.follow("folding.md")
+    assert "Wav2Vec2ForSequenceClassification of 9 of 12 layers" in printed and "accuracy in %" in printed
+    config = json.loads((reader.folder / "folded/config.json").read_text(encoding="utf-8"))
+    assert config["num_hidden_layers"] == 9 and set(config["label2id"]) == {"no", "yes"}
 
 
 def test_my_own_embeddings_are_scored(reader, root):

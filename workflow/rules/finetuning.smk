@@ -40,10 +40,10 @@ rule cache_features:
 rule finetune:
     input:
         code=library("finetune"),
-        weights=ancient("<results>/models/{model}/model.safetensors"),
-        config="<results>/models/{model}/config.json",
-        feature_extractor="<results>/models/{model}/preprocessor_config.json",
-        provenance="<results>/models/{model}/provenance.json",
+        weights=lambda wildcards: ancient(f"{get_start(wildcards)}/model.safetensors"),
+        config=lambda wildcards: f"{get_start(wildcards)}/config.json",
+        feature_extractor=lambda wildcards: f"{get_start(wildcards)}/preprocessor_config.json",
+        provenance=lambda wildcards: f"{get_start(wildcards)}/provenance.json",
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",

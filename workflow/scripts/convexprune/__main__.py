@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_compare_alignments(commands)
     add_init(commands)
     add_prune(commands)
+    add_fold(commands)
     add_estimate(commands)
     add_summary(commands)
     add_crate(commands)
@@ -217,6 +218,56 @@ def run_prune(options: argparse.Namespace) -> None:
     pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
     parameters = f"{pruned.num_parameters():,} parameters"
     print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
+
+
+def add_fold(commands: Commands) -> None:
+    """The command `fold`: drop the last layers of a classifier, without training."""
+    command = commands.add_parser(
+        "fold",
+        help="cut a fine-tuned classifier to fewer layers, without training",
+        description="Keep the first transformer layers of a fine-tuned audio classifier, compute a projector "
+        "that makes up for the others, and write a Hugging Face folder. Takes recordings like those that the "
+        "model is for; labels are not needed. Prints accuracies (without labels: agreement with the full "
+        "model) of every number of layers, cut only and folded.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
+    command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
+    kept = command.add_mutually_exclusive_group(required=True)
+    kept.add_argument("--layers", type=int, help="transformer layers kept, 0 to all")
+    kept.add_argument(
+        "--within",
+        type=float,
+        metavar="POINTS",
+        help="keep the fewest layers that lose at most so many percentage points on the validation split",
+    )
+    command.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="recordings: a CSV with the column path and, optionally, labels, speaker and split",
+    )
+    command.add_argument("--label", help="the column of labels (word, if there is one)")
+    command.add_argument(
+        "--seconds",
+        type=float,
+        help="length of a clip (that of the model's training, or of 95 %% of the recordings)",
+    )
+    command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (all)")
+    command.add_argument("--revision", default="main", help="of a model of the hub (main)")
+    command.set_defaults(run=run_fold)
+
+
+def run_fold(options: argparse.Namespace) -> None:
+    from convexprune.finetuning import folded
+    from convexprune.models import devices
+
+    asked = folded.Asked(options.layers, options.within or 0, options.label, options.seconds)
+    machine = devices.begin(min(1, devices.count_gpus()), options.threads)
+    exported = folded.export_folded(
+        options.output, options.model, options.data, asked, machine, options.revision
+    )
+    print(folded.as_text(options.output, exported))
 
 
 def add_compare_alignments(commands: Commands) -> None:
