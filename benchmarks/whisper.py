@@ -27,6 +27,8 @@ def read_recordings(folder, n_clips, seconds):
     for path in folder.glob("*_*_*.wav"):
         word, speaker, number = path.stem.split("_")
         found.setdefault(word, []).append((int(number), speaker, path))
+    if not found:
+        raise SystemExit(f"{folder} has no recordings named WORD_speaker_number.wav")
     chosen = [
         (word, path) for word in sorted(found) for *_, path in sorted(found[word])[: n_clips // len(found)]
     ]

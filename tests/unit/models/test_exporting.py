@@ -61,6 +61,7 @@ def exported(tmp_path, fine_tuned):
         "learning_rate": 0.01,
         "parameters": fine_tuned[0].num_parameters(),
         "full_parameters": 99999,
+        "settings": {"padding": "zeros"},
     }
     files.write_json(given / "metrics.json", metrics)
     origin = {"source": "hub", "id": "some/base", "revision": "abc", "licence": "apache-2.0"}
@@ -123,6 +124,7 @@ METRICS = {"model": "tiny", "task": "words", "layers": 1, "full_layers": 3}
 METRICS |= {"onnx": LATENCY | {"disturbed": None, "threads": 1, "machine": "box", "max_difference": 0}}
 METRICS |= dict.fromkeys(("accuracy", "sigma", "validation_accuracy", "n_test", "parameters"), 1)
 METRICS |= dict.fromkeys(("full_parameters", "steps", "learning_rate", "seed"), 1)
+METRICS |= {"settings": {"padding": "zeros"}}
 
 
 @pytest.mark.parametrize(
@@ -144,8 +146,11 @@ def test_the_card_says_which_test_split_words_have(tmp_path, test, said):
     assert card.data.eval_results[0].dataset_name.startswith(said)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "mask"])
 @pytest.mark.parametrize(("family", "seconds"), [("hubert", 1), ("whisper", 2.5), ("wav2vec2-bert", 0.5)])
-def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypatch, capsys, family, seconds):
+def test_the_cards_python_labels_a_recording_by_the_onnx_file(
+    tmp_path, monkeypatch, capsys, family, seconds, padding
+):
     model, extractor = make_encoder(family, head=True), make_feature_extractor(family)
     told = {1: "one second of speech", 2.5: "2.5 seconds of speech", 0.5: "0.5 seconds of speech"}[seconds]
     model.config.id2label = {index: f"label {index}" for index in range(model.config.num_labels)}
@@ -153,7 +158,10 @@ def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypa
     exporting.write_onnx(tmp_path / "this/folder/model.onnx", model, extractor, seconds)
     base = {"id": "some/base", "revision": None, "licence": None}
     data = {"corpus": "mine", "tested": None, "datasets": None, "language": None, "items": {"test": 2}}
-    card = cards.describe_finetuned(model, extractor, METRICS, base, data, None, seconds)
+    metrics = METRICS | {"settings": {"padding": padding}}
+    card = cards.describe_finetuned(model, extractor, metrics, base, data, None, seconds)
+    alone = padding == "mask" and family != "whisper"  # which hears its whole window
+    assert ("give the model one clip at a time" in card) == alone
     assert told in card and ("One second on a CPU" in card) == (seconds == 1)
     assert "Full → pruned" not in card
     audio = np.random.default_rng(0).normal(0, 0.1, 12_000).astype(np.float32)
@@ -161,7 +169,7 @@ def test_the_cards_python_labels_a_recording_by_the_onnx_file(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     [_, code] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     exec(code, {})
-    clip = np.pad(audio, (0, 40_000))[None, : round(16_000 * seconds)]
+    clip = np.pad(audio, (0, 0 if alone else 40_000))[None, : round(16_000 * seconds)]
     inputs = encoders.prepare(extractor, clip)
     with torch.no_grad():
         expected = model(**inputs).logits.argmax().item()
