@@ -51,7 +51,8 @@ LIGHT = """
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in {*sys.stdlib_module_names, "convexprune", *ALLOWED}:
+        known = {*sys.stdlib_module_names, "convexprune", *ALLOWED}
+        if name.partition(".")[0] not in known and not name.startswith("_sysconfigdata"):
             raise ModuleNotFoundError(name, name=name.partition(".")[0])
 sys.meta_path.insert(0, Refuse())
 from convexprune.__main__ import main
