@@ -1,6 +1,7 @@
-# `make demo` and `make test` are all that a fresh machine with Python 3.11 needs.
+# `make demo` and `make test` are all that a fresh machine with Python 3.11 to 3.14 needs.
 
-PYTHON ?= python3.11
+# The first of these that is there. All packages but one have wheels for 3.11 and 3.13; others also need a C compiler.
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.13 python3.12 python3.14) python3)
 CORES ?= all
 CONFIG ?= config.yaml
 RESULTS ?= results/paper
@@ -13,20 +14,21 @@ DEMO := --configfile resources/demo.yaml
 SOURCES := Snakefile workflow/rules
 RUNS := $(patsubst %,tests/workflow/test_%.py,end_to_end labels names reruns service table_corpus)
 
-.PHONY: install demo report resume estimate summary test test-runs test-docs test-faults test-kills test-cluster lint docs format lock clean
+.PHONY: install demo report resume estimate summary crate codemeta test test-runs test-docs test-faults test-kills test-cluster test-install lint docs format lock clean
 
 install: .venv/installed
 
-# With TORCH_INDEX, torch comes from there, and CUDA's packages stay out. `==2.14.1` takes 2.14.1+cpu, too.
+# The lock names all packages, so that pip need look for none. With TORCH_INDEX, torch comes from there, whose files
+# have other hashes, and CUDA's packages stay out. `==2.14.1` takes 2.14.1+cpu, too.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 ifdef TORCH_INDEX
-	grep -E '^torch' requirements.lock > .venv/torch.lock
-	grep -vE '^(nvidia|cuda|triton)' requirements.lock > .venv/cpu.lock
+	grep -oE '^torch(audio)?==[^ ;]+' requirements.lock > .venv/torch.lock
+	awk '/^[^ #]/ { kept = !/^(nvidia|cuda|triton|torch)/ } kept' requirements.lock > .venv/cpu.lock
 	$(BIN)/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) --requirement .venv/torch.lock
-	$(BIN)/python -m pip install --quiet --requirement .venv/cpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --requirement .venv/cpu.lock
 else
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
 endif
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
@@ -59,6 +61,14 @@ estimate: .venv/installed
 summary: .venv/installed
 	@$(BIN)/python -m convexprune summary "$$RESULTS"
 
+# A finished run, described for other tools: a Workflow Run RO-Crate.
+crate: .venv/installed
+	@$(BIN)/python -m convexprune crate "$$CONFIG"
+
+# codemeta.json, from CITATION.cff.
+codemeta: .venv/installed
+	$(BIN)/uv tool run --quiet --from cffconvert==2.0.0 cffconvert -f codemeta -i CITATION.cff -o codemeta.json
+
 # All tests that need no run of the whole workflow.
 test: .venv/installed
 	PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/workflow \
@@ -84,6 +94,10 @@ test-kills: .venv/installed
 test-cluster: .venv/installed
 	$(BIN)/python -m pytest tests/cluster -rs
 
+# The wheel and its extras in bare environments, from the package index.
+test-install: .venv/installed
+	$(BIN)/python -m pytest tests/install -rs
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -101,13 +115,12 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(SOURCES)
 
-# CUDA libraries exist for Linux only: the marker lets the same lock install elsewhere.
+# Pins what pyproject.toml asks for, with hashes, for every system and Python; then writes envs/. Versions that are pinned
+# stay: delete requirements.lock first to take the newest of all.
 lock:
-	rm -rf .venv-lock
-	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
-	.venv-lock/bin/python -m pip freeze | sed -E "s/^((nvidia|cuda|triton).*)/\1 ; sys_platform == 'linux'/" > requirements.lock
-	rm -rf .venv-lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	$(BIN)/python envs/write.py
 
 clean:
 	rm -rf results/demo

@@ -5,6 +5,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# For `--sdm apptainer` alone: built by apptainer.def, or pulled (docs/cluster.md). All rules share one image.
+container: "convexprune.sif"
+
+
 report: "workflow/report/workflow.rst"
 
 
@@ -17,6 +21,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
 include: "workflow/rules/finetuning.smk"
+include: "workflow/rules/folding.smk"
 include: "workflow/rules/exporting.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/results.smk"

@@ -54,6 +54,16 @@ def finetuning_of(layers, task="words", step=2, seeds=(0,)) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(accuracy=rng.uniform(0.7, 0.99, len(rows)), sigma=0.002)
 
 
+def folding_of(layers, tasks=("words",), seeds=(0,)) -> pd.DataFrame:
+    rng = np.random.default_rng(10)
+    rows = [
+        {"model": model, "task": task, "layers": k, "full_layers": full, "seed": seed}
+        for (model, full), task, seed in product(layers.items(), tasks, seeds)
+        for k in range(full + 1)
+    ]
+    return pd.DataFrame(rows).assign(accuracy=rng.uniform(0.7, 0.9, len(rows)), sigma=0.002)
+
+
 def choices_of(models, tasks=("words",), seconds=1e5) -> pd.DataFrame:
     rng = np.random.default_rng(4)
     names = ("plan", "convexity", "highest convexity", "linear probe", "middle layer", "no pruning")
@@ -122,7 +132,8 @@ def costs_of(layers, tasks=BOTH, seeds=(0,), swept=()) -> dict[str, pd.DataFrame
                     at | {"layers": k, "bytes": 10**6 * (20 + k), "multiply_adds": 10**8 * (30 + 7 * k)}
                 )
     tables = {"finetuning": finetuning, "costs": costs, "timing": timing, "plan": plan}
-    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    made = {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    return made | {"folding": folding_of(layers, tasks, seeds)}
 
 
 def logs_of(layers, tasks=BOTH, seeds=(0,), swept=()) -> pd.DataFrame:

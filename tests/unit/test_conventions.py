@@ -5,10 +5,13 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 
 import convexprune
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 
 def test_actions_and_pre_commit_run_what_ci_runs(root):
@@ -20,9 +23,15 @@ def test_actions_and_pre_commit_run_what_ci_runs(root):
     assert {"lint", "docs", "test", "test-docs", "test-cluster", "demo"} <= set(steps) <= targets
     [repository] = yaml.safe_load((root / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert [hook["entry"] for hook in repository["hooks"]] == [f"make {steps[0]}"]
-    [job] = yaml.safe_load((root / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"].values()
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run ${{ matrix.target }}"]
-    assert job["strategy"] == {"fail-fast": False, "matrix": {"target": steps}}
+    jobs = yaml.safe_load((root / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"].values()
+    for job in jobs:
+        assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run ${{ matrix.target }}"]
+    everything, newer = (job["strategy"]["matrix"] for job in jobs)
+    assert everything == {"target": steps} and newer["target"] == ["test", "demo"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    versions = [name.rpartition(" ")[2] for name in project["classifiers"] if "Python ::" in name]
+    assert ["3.11", *newer["python"]] == versions
+    assert [v for v in versions if Version(v) in SpecifierSet(project["requires-python"])] == versions
 
 
 def test_a_check_that_fails_hides_no_other(root, tmp_path):
@@ -61,13 +70,51 @@ def test_a_torch_for_cpus_leaves_out_what_is_for_cuda(root, tmp_path):
     assert rest.endswith("--requirement .venv/cpu.lock") and own.endswith("--no-deps --editable .")
     locks = [(tmp_path / f".venv/{name}.lock").read_text(encoding="utf-8") for name in ("torch", "cpu")]
     assert [line.partition("==")[0] for line in locks[0].splitlines()] == ["torch", "torchaudio"]
-    left_out = {*(tmp_path / "requirements.lock").read_text(encoding="utf-8").splitlines()}
-    left_out -= {*locks[1].splitlines()}
-    assert all(line.endswith("; sys_platform == 'linux'") for line in left_out)
-    assert "sys_platform" not in locks[1]
+    pattern = r"^([a-z0-9-]+)==[^ ]+(.*) \\\n((?:    --hash=.*\n)+)"
+    locked = re.findall(pattern, (root / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    kept = re.findall(pattern, locks[1], re.MULTILINE)
+    left_out = {name: marker for name, marker, _ in {*locked} - {*kept}}
+    assert left_out.pop("torch") == left_out.pop("torchaudio") == ""  # as they are in the other file
+    assert len(left_out) > 15 and all("sys_platform == 'linux'" in marker for marker in left_out.values())
+    assert "sys_platform == 'linux'" not in locks[1] and len(kept) > 130
     for line in locks[0].splitlines():
         requirement = Requirement(line)
         assert requirement.specifier.contains(f"{line.partition('==')[2]}+cpu")
+
+
+def test_both_containers_install_the_same(root):
+    docker, apptainer = (
+        (root / name).read_text(encoding="utf-8") for name in ("Dockerfile", "apptainer.def")
+    )
+    for step in ("apt-get install --yes --no-install-recommends make", "make install PYTHON=python3"):
+        assert step in docker and step in apptainer
+    [base] = re.findall("^FROM (.*)$", docker, re.MULTILINE)
+    assert f"From: {base}\n" in apptainer
+    copied = apptainer.partition("%files")[2].partition("%post")[0].split()[::2]
+    assert all((root / name).exists() for name in copied)
+    # What a run reads: all that lies beside the Snakefile, but documents and what is for developers.
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, encoding="utf-8", check=True)
+    tops = {name.partition("/")[0] for name in listed.stdout.split() if not name.startswith(".")}
+    others = {"CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Dockerfile", "apptainer.def", "benchmarks"}
+    others |= {"codemeta.json", "docs", "mkdocs.yml", "results", "tests"}
+    assert tops - others == {name.partition("/")[0] for name in copied}
+    # Docker installs before it copies the rest: an installation needs no more than this.
+    first = [
+        name for line in re.findall(r"^COPY (?!\.)(.*)$", docker, re.MULTILINE) for name in line.split()[:-1]
+    ]
+    assert {*first} >= {"Makefile", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"}
+    assert all((root / name).is_file() for name in first)
+
+
+def test_an_image_is_built_on_a_tag(root):
+    workflow = yaml.safe_load((root / ".github/workflows/image.yml").read_text(encoding="utf-8"))
+    assert workflow[True] == {"push": {"tags": ["v*"]}}  # `on` is a boolean of YAML
+    [job] = workflow["jobs"].values()
+    assert [line for step in job["steps"] if "run" in step for line in step["run"].splitlines()] == [
+        'docker run --rm "$IMAGE" convexprune --help',
+        'docker run --rm "$IMAGE" snakemake --dry-run --snakefile /opt/convexprune/Snakefile',
+        'docker push "$IMAGE"',
+    ]
 
 
 def test_the_citation_can_be_read(root):

@@ -63,7 +63,11 @@ main(ARGUMENTS)
     ("arguments", "code", "message"),
     [
         (["convexity", "x.npz", "--json", "--n-neighbors", "2"], 0, ""),
-        (["estimate", "config.yaml"], 1, "convexprune: yaml is not installed: `make install` installs all"),
+        (
+            ["estimate", "config.yaml"],
+            1,
+            'convexprune: yaml is not installed: `pip install "convexprune[workflow]"`, or `make',
+        ),
     ],
 )
 def test_what_pip_installs_is_enough_for_the_score(root, tmp_path, arguments, code, message):

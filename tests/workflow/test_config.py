@@ -40,6 +40,7 @@ def test_dry_run_plans_the_whole_paper(planned):
     assert planned["finetune"] == 28 + 4 * 6
     assert planned["embed"] == planned["score_convexity"] == 7 * 3 * 3
     assert planned["export_model"] == 7 * 2
+    assert planned["fold_layers"] == 7 * 2
     assert planned["time_models"] == 7 * 2 + 4 * 6  # the full models are what the others are timed against
     assert planned["download_model"] == 7
     assert planned["download_archive"] == 2

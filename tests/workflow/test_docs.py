@@ -25,11 +25,11 @@ import soundfile
 import yaml
 from convexprune.setup import configuration
 
-PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "reproduce.md"]
+PAGES = ["your-data.md", "digits.md", "your-embeddings.md", "models.md", "folding.md", "reproduce.md"]
 DRY_RUN = "snakemake --workflow-profile workflow/profiles/slurm --dry-run"  # of cluster.md
 # What else a reader may copy. Targets of make that .ci/run makes:
 CI = {"make demo", "make docs", "make lint", "make test", "make test-cluster", "make test-docs"}
-CI |= {"make test-runs", "make test-faults"}
+CI |= {"make test-runs", "make test-faults", "make test-install"}
 # And those that nothing runs as they stand, and why:
 NOT_RUN = {
     "$EDITOR workflow/profiles/slurm/config.yaml": "an editor",
@@ -53,7 +53,11 @@ NOT_RUN = {
     "git switch": "is spoken of",
     "make estimate CONFIG=mine.yaml": "make estimate, which reproduce.md runs, with another config",
     "make install TORCH_INDEX=https://download.pytorch.org/whl/cpu": "the network; see test_conventions.py",
-    "make lock": "the newest packages of an index",
+    "make codemeta": "the network; see tests/install",
+    "make crate CONFIG=my.yaml": "make crate, which reproduce.md runs, with another config",
+    '.venv/bin/python -m convexprune crate my.yaml --agent "Ada Lovelace"': "see test_crate.py",
+    "make install PYTHON=python3.13": "make install with another Python",
+    "make lock": "asks the index for versions; see test_envs.py",
     "make resume CONFIG=my.yaml": "make resume with another config",
     "make resume CONFIG=recordings.yaml": "make resume with another config",
     "make summary RESULTS=results/paper": "make summary, whose default that is",
@@ -65,6 +69,8 @@ NOT_RUN = {
     "python -m convexprune discard": "make resume runs it; see test_resume.py",
     "python benchmarks/embeddings.py --threads 2": "minutes",
     "python benchmarks/finetuning.py": "an hour",
+    "python benchmarks/folding.py MODEL RECORDINGS": "hours, a real model",
+    "python benchmarks/healing.py results/demo": "hours, the demo",
     "python benchmarks/float16.py results/demo resources/demo.yaml hubert-small words": "reads the demo",
     "python benchmarks/ingestion.py": "minutes, 6 GB",
     "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
@@ -140,7 +146,14 @@ class Reader:
     def __init__(self, workflow, root: Path, address: str):
         self.root, self.folder = root, workflow.directory
         workflow.be_quiet()
-        for name in ("Makefile", "requirements.lock", "pyproject.toml", "README.md", "LICENSE"):
+        for name in (
+            "Makefile",
+            "requirements.lock",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+            "CITATION.cff",
+        ):
             shutil.copy(root / name, self.folder)
         (self.folder / ".venv").mkdir()
         for path in Path(sys.prefix).iterdir():
@@ -275,6 +288,14 @@ def test_a_model_is_only_cut(reader):
     assert config["num_hidden_layers"] == 9
 
 
+def test_the_classifier_of_the_run_is_folded(reader):
+    """The one that the commands of your-data.md trained, on the CSV that they wrote."""
+    printed = reader.follow("folding.md")
+    assert "Wav2Vec2ForSequenceClassification of 9 of 12 layers" in printed and "accuracy in %" in printed
+    config = json.loads((reader.folder / "folded/config.json").read_text(encoding="utf-8"))
+    assert config["num_hidden_layers"] == 9 and set(config["label2id"]) == {"no", "yes"}
+
+
 def test_my_own_embeddings_are_scored(reader, root):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(5), 40)
@@ -324,6 +345,7 @@ def test_the_papers_experiment_runs(reader, root, network):
     results = reader.folder / "results/paper"
     assert pd.read_csv(results / "table1.csv").word_pruned.notna().any()
     assert (results / "report.html").exists()
+    assert "speech_commands_v0.02.tar.gz" in (results / "ro-crate-metadata.json").read_text(encoding="utf-8")
 
 
 def test_a_model_that_is_downloaded_tells_how_far_it_is(reader):

@@ -167,11 +167,26 @@ def test_every_run_has_its_curve_and_its_place_among_the_costs(finished):
     runs = read(finished, "finetuning.csv").set_index(["model", "task", "layers", "seed"])
     curves = read(finished, "figures/training.csv").set_index(["model", "task", "layers", "seed"])
     assert curves["step"][curves["kept"]].to_dict() == runs["best_step"].to_dict()
-    points = read(finished, "figures/tradeoffs.csv")
+    points = read(finished, "figures/tradeoffs.csv").query("kind != 'folded'")
     assert len(points) == 3 * len(runs)  # the sweep is timed too
     for row in points.itertuples():
         run = runs.loc[(row.model, row.task, row.layers, 0)]
         assert row.accuracy == pytest.approx(100 * run["accuracy"])
+
+
+def test_every_full_model_is_folded_to_every_depth(finished):
+    folding = read(finished, "folding.csv").set_index(["model", "task", "layers"])
+    assert len(folding) == 2 * 2 * 3
+    full = folding.xs(2, level="layers")
+    runs = read(finished, "finetuning.csv").query("layers == 2").set_index(["model", "task"])
+    for column in ("accuracy", "validation_accuracy"):
+        assert full[column].to_dict() == pytest.approx(runs[column].to_dict())
+        assert full[f"cut_{column}"].to_dict() == pytest.approx(runs[column].to_dict())
+    table, plan = read(finished, "table1.csv").set_index("model"), read(finished, "plan.csv")
+    for row in plan.itertuples():
+        prefix = {"words": "word", "speakers": "speaker"}[row.task]
+        expected = 100 * folding.loc[(row.model, row.task, row.layers), "accuracy"]
+        assert table.loc[row.model, f"{prefix}_folded"] == pytest.approx(expected)
 
 
 def test_classes_and_views_are_of_the_pretrained_models(finished):
@@ -262,6 +277,7 @@ NOT_HERE = {
     "all",
     "download_archive",
     "download_model",
+    "fold_model",
     "import_model",
 }  # the rules that this run does without
 
@@ -332,7 +348,7 @@ def test_all_that_a_job_reads_is_its_input(finished, home):
 def test_the_summary_has_the_time_and_memory_of_every_heavy_rule(finished):
     jobs = benchmarks.read_benchmarks(finished.directory / RESULTS / "benchmarks")
     table = benchmarks.summarise(jobs).set_index("rule")
-    assert set(table.index) - {"all"} == set(needs.MEMORY) - {"import_model", "ingest_table"}
+    assert set(table.index) - {"all"} == set(needs.MEMORY) - {"fold_model", "import_model", "ingest_table"}
     assert table.loc["all", "minutes"] > 0
     assert 100 < table.loc["all", "peak_mb"] < 4000
 

@@ -1,21 +1,19 @@
-"""Environments: the pins of envs/ are those of the lock, and each holds what its stage imports."""
+"""The lock and envs/ are made from pyproject.toml, and each environment holds what its stage imports."""
 
 import ast
+import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from convexprune.setup.imports import find_code, find_modules
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 # Import names that differ from the package's name.
 PACKAGES = {"sklearn": "scikit-learn", "espeakng_loader": "espeakng-loader", "yaml": "pyyaml"}
-
-
-def lock(root) -> dict[str, str]:
-    lines = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split(" ;")[0].strip().split("==") for line in lines if "==" in line)
-    return {name.lower().replace("_", "-"): version for name, version in pins.items()}
 
 
 def environment(path: Path) -> dict[str, str]:
@@ -59,10 +57,40 @@ def third_party(path: Path, depth: int, seen: set[Path]) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["corpus", "alignment", "models", "convexity", "results"])
-def test_pins_equal_the_lock(root, name):
-    pins = environment(root / f"envs/{name}.yaml")
-    assert pins.items() <= lock(root).items()
+@pytest.fixture(scope="module")
+def writer(root):
+    """envs/write.py, which `make lock` runs."""
+    spec = importlib.util.spec_from_file_location("write", root / "envs/write.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_environments_are_what_make_lock_writes(root, writer):
+    files = {path.stem: path.read_text(encoding="utf-8") for path in (root / "envs").glob("*.yaml")}
+    assert files == {name: writer.write(name, writer.read_pins()) for name in writer.ENVIRONMENTS}
+    assert environment(root / "envs/models.yaml").items() >= {"torch": "2.14.1", "numpy": "2.4.6"}.items()
+
+
+def test_the_lock_pins_what_the_project_asks_for(root, writer):
+    """Every extra, in a version that pyproject.toml admits, with hashes."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = writer.read_pins()
+    for need in writer.find_needs({*project["optional-dependencies"]}):
+        requirement = Requirement(need)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), need
+    lock = (root / "requirements.lock").read_text(encoding="utf-8")
+    blocks = re.findall(r"^[a-z0-9-]+==.*\n(?:    --hash=.*\n)+", lock, flags=re.MULTILINE)
+    assert len(blocks) == len(re.findall("^[^ #]", lock, flags=re.MULTILINE)) >= len(pins) > 150
+
+
+def test_needs_of_an_extra_are_those_of_the_extras_that_it_names(writer, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "own"\ndependencies = ["a>=2"]\n'
+        '[project.optional-dependencies]\nb = ["b"]\nc = ["own[b]", "c"]\nd = ["d"]\n',
+        encoding="utf-8",
+    )
+    assert writer.find_needs({"c"}, tmp_path) == {"a>=2", "b", "c"}
 
 
 def test_every_scripted_rule_has_an_environment_that_holds_its_imports(root):

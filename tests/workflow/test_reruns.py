@@ -187,6 +187,8 @@ TIMING = """merge_timing make_table1 study_choices draw_{choices,tradeoffs} writ
     show_{table1,choices,timing}"""
 COSTS = """count_costs make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
     show_{table1,choices,costs}"""
+FOLDING = """merge_folding make_table1 study_choices draw_{accuracy_by_convexity,choices,tradeoffs}
+    write_summary accept_phonemes show_{table1,choices,folding}"""
 STUDIES = """study_choices correlate_convexity draw_{choices,last_layer} write_summary accept_phonemes
     show_{choices,correlations,convergence}"""
 COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
@@ -198,13 +200,18 @@ def scored(cells: str) -> str:
 
 
 def model_jobs(models: str) -> str:
-    """All that is computed with encoders: embeddings, convexity, two sizes for two tasks."""
+    """All that is computed with encoders: embeddings, convexity, two sizes for two tasks; and the costs."""
+    return f"{computed_jobs(models)} {COSTS}"
+
+
+def computed_jobs(models: str) -> str:
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
         {scored(f"{models}/untrained/words")} draw_classes project_embeddings
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
-        merge_exports {TRAINING} {TIMING} {COSTS} compare_predictions
+        fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
+        merge_exports {TRAINING} {TIMING} compare_predictions
     """
 
 
@@ -214,6 +221,7 @@ SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0 {PROBES}"
 PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_classes"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
 TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMING}"
+FOLDED = f"fold_layers:{BOTH}/{{words,speakers}}/0 {FOLDING}"
 EXPORTED = f"""export_model:{BOTH}/{{words,speakers}} merge_exports make_table1 show_table1 write_summary
     accept_phonemes"""
 NEW_CORPUS = f"""
@@ -249,7 +257,7 @@ PLANNED = {
         key("finetuning/learning_rate/words/full", 2e-3),
         f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/words/2 time_models:{H}/words/0 export_model:{BOTH}/words merge_exports
-        compare_predictions {TRAINING} {TIMING}""",
+        fold_layers:{BOTH}/words/0 {FOLDING} compare_predictions {TRAINING} {TIMING}""",
     ),
     "a pruned learning rate": (
         key("finetuning/learning_rate/words/pruned", 2e-3),
@@ -257,22 +265,27 @@ PLANNED = {
         time_models:{H}/words/0 export_model:{BOTH}/words merge_exports compare_predictions
         {TRAINING} {TIMING}""",
     ),
+    "`finetuning.start`": (
+        key("finetuning/start", "folded"),
+        f"""{{fold_model,finetune}}:{BOTH}/{{words,speakers}}/2/0 {{fold_model,finetune}}:{H}/words/0/0
+        {TIMED} {EXPORTED} compare_predictions {TRAINING}""",
+    ),
     "`finetuning.precision`": (
         key("finetuning/precision", "float32"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.cache_features`": (
         key("finetuning/cache_features", "float16"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
         f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} {EXPORTED}
-        compare_predictions
+        {FOLDED} compare_predictions
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING} {COSTS}""",
     ),
     "a sweep point added": (
@@ -283,14 +296,14 @@ PLANNED = {
     "`timing.steps`": (key("timing/steps", 3), f"{TIMED} {EXPORTED}"),
     "`threads`": (key("threads", 2), f"{TIMED} {EXPORTED}"),
     "`clips.seconds`": (key("clips/seconds", 2.5), f"{model_jobs(BOTH)} {SWEPT} {COUNTS}"),
-    "`clips.padding`": (key("clips/padding", "mask"), f"{model_jobs(BOTH)} {SWEPT}"),
+    "`clips.padding`": (key("clips/padding", "mask"), f"{computed_jobs(BOTH)} {SWEPT}"),
     "`speakers.min_files`": (
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
         {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
-        compare_predictions {TRAINING} {TIMING} {COSTS}""",
+        fold_layers:{BOTH}/speakers/0 {FOLDING} compare_predictions {TRAINING} {TIMING} {COSTS}""",
     ),
     "`phonemes.min_count`": (
         key("datasets/phonemes/min_count", 11),
@@ -319,13 +332,14 @@ PLANNED = {
     ),
     "`url` or `mirror` (a URL), `size`, `sha256` of an archive": (new_url, ""),
     "`gpus`, `embeddings.batch_size`, `finetuning.micro_batch_size`, `finetuning.gradient_checkpointing`, "
-    "`maus.max_requests`, `maus.timeout`, `maus.contact`": (
+    "`finetuning.report_to`, `maus.max_requests`, `maus.timeout`, `maus.contact`": (
         keys(
             {
                 "gpus": 1,
                 "embeddings/batch_size": 7,
                 "finetuning/micro_batch_size": 4,
                 "finetuning/gradient_checkpointing": True,
+                "finetuning/report_to": ["tensorboard"],
                 "maus/max_requests": 1,
                 "maus/timeout": 7,
                 "maus/contact": "you@example.org",
@@ -444,9 +458,9 @@ def ruled(given, pool, tmp_path_factory):
     shutil.copytree(given[0], folder)
     config = copy.deepcopy(given[1])
     del config["models"][H]["keep"]
-    config["corpus"] = {"table": {"csv": "words.csv"}}
+    config["corpus"] = {"table": {"csv": "words.csv", "validation_share": 0.4}}
     table = ["path,word,speaker"]
-    for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(3)):
+    for word, speaker, take in itertools.product(("yes", "no"), ("ann", "bob"), range(9)):
         table.append(f"{word}-{speaker}-{take}.wav,{word},{speaker}")
         (folder / f"{word}-{speaker}-{take}.wav").write_text("a recording", encoding="utf-8")
     (folder / "words.csv").write_text("\n".join(table), encoding="utf-8")

@@ -104,9 +104,9 @@ def get_trained(model, task, layers, seed=SEEDS[0]):
     return f"<results>/finetuned/{model}/{task}/{layers}/{seed}"
 
 
-def get_full(model, task):
-    """The folder of the full fine-tuned model, first seed."""
-    return get_trained(model, task, MODELS[model]["layers"])
+def get_full(model, task, seed=SEEDS[0]):
+    """The folder of the full fine-tuned model, by default the one of the first seed."""
+    return get_trained(model, task, MODELS[model]["layers"], seed)
 
 
 def get_run_files(name):

@@ -14,8 +14,9 @@ FIGURES = {
     ),
     "accuracy_by_convexity": (
         "Accuracy after pruning at each layer against the convexity of that layer (the paper's Figure 2). Points "
-        "that rise to the right mean that convexity predicts accuracy.",
-        tables("convexity", "finetuning"),
+        "that rise to the right mean that convexity predicts accuracy. Dotted: the full model, folded to that layer "
+        "without training.",
+        tables("convexity", "finetuning", "folding"),
         {"average": AVERAGE, "swept": SWEPT_MODELS.get(SWEPT), "task": SWEPT},
     ),
     "choices": (
@@ -40,8 +41,8 @@ FIGURES = {
     ),
     "tradeoffs": (
         "Accuracy against inference time, size and multiply-adds. The front joins the models that no other beats; "
-        "look how near the pruned models (black edge) are to it.",
-        tables("finetuning", "costs", "timing", "plan"),
+        "look how near the pruned models (black edge) are to it. Dotted: full models, folded without training.",
+        tables("finetuning", "costs", "timing", "plan", "folding"),
         {},
     ),
     "training": (

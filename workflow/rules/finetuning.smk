@@ -1,5 +1,8 @@
 # Full, pruned and sweep models, all fine-tuned by one rule, and their running times.
 
+# Of `finetuning`: what changes no result.
+UNTRACKED_IN_TRAINING = ["micro_batch_size", "gradient_checkpointing", "report_to"]
+
 
 rule cache_features:
     input:
@@ -37,10 +40,10 @@ rule cache_features:
 rule finetune:
     input:
         code=library("finetune"),
-        weights=ancient("<results>/models/{model}/model.safetensors"),
-        config="<results>/models/{model}/config.json",
-        feature_extractor="<results>/models/{model}/preprocessor_config.json",
-        provenance="<results>/models/{model}/provenance.json",
+        weights=lambda wildcards: ancient(f"{get_start(wildcards)}/model.safetensors"),
+        config=lambda wildcards: f"{get_start(wildcards)}/config.json",
+        feature_extractor=lambda wildcards: f"{get_start(wildcards)}/preprocessor_config.json",
+        provenance=lambda wildcards: f"{get_start(wildcards)}/provenance.json",
         samples=ancient("<results>/corpus/corpus.h5"),
         fingerprint="<results>/corpus/corpus.sha256",
         dataset="<results>/datasets/{task}.csv",
@@ -67,7 +70,7 @@ rule finetune:
         settings=get_finetuning_settings,
         speed=untracked(
             gpus=min(1, config["gpus"]),
-            **{key: config["finetuning"][key] for key in ("micro_batch_size", "gradient_checkpointing")},
+            **{key: config["finetuning"][key] for key in UNTRACKED_IN_TRAINING},
         ),
     script:
         "../scripts/finetune.py"

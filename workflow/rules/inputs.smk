@@ -111,6 +111,14 @@ def get_finetuning_settings(wildcards):
     return experiment.finetuning_settings(config, wildcards.model, wildcards.task, int(wildcards.layers))
 
 
+def get_start(wildcards):
+    """The folder of the model that a training starts from."""
+    start = experiment.start_of(config, wildcards.model, int(wildcards.layers))
+    if start == "folded":
+        return "<results>/folded/{model}/{task}/{layers}/{seed}".format(**wildcards)
+    return f"<results>/models/{wildcards.model}"
+
+
 # Snakemake does not look at what follows an ancient input that is made again. So features of other settings are another
 # file, and trainings on them run at once.
 FEATURES = "<results>/features/{{model}}/{{task}}-{}s-{}-{}-{}.h5".format(
@@ -152,6 +160,11 @@ def get_pruned_timing(wildcards):
 def tables(*names):
     """Tables as inputs, each under its own name."""
     return {name: f"<results>/{name}.csv" for name in names}
+
+
+def get_folded():
+    """Accuracies of every full model and seed, cut and folded to every depth."""
+    return expand("<results>/folding/{model}/{task}/{seed}.csv", model=MODELS, task=TASKS, seed=SEEDS)
 
 
 def get_predictions(size):

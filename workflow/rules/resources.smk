@@ -4,7 +4,7 @@
 
 def get_job(rule_name, wildcards):
     model = wildcards.get("model", "")
-    layers = wildcards.get("layers") if rule_name == "finetune" else None
+    layers = wildcards.get("layers") if rule_name == "finetune" else None  # other rules run the full model
     full_layers = MODELS[model]["layers"] if model else 0
     return needs.Job(rule_name, model, full_layers if layers is None else int(layers))
 

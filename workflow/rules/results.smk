@@ -20,6 +20,7 @@ SHOWN = {
         CHOICE,
         "Fine-tuned convexity: in the last layer, and where it stops rising",
     ),
+    "folding": ("folding", CHOICE, "Full models cut and folded to every depth, without training"),
     "costs": ("costs", "8. Costs", "Parameters, size and multiply-adds at every depth"),
     "timing": (
         "timing",
@@ -76,7 +77,7 @@ rule compare_predictions:
 
 rule make_table1:
     input:
-        **tables("finetuning", "timing", "plan", "costs", "significance", "exports"),
+        **tables("finetuning", "timing", "plan", "costs", "significance", "exports", "folding"),
         code=library("make_table1"),
     output:
         csv="<results>/table1.csv",
@@ -123,7 +124,7 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        **tables("finetuning", "convexity", "plan", "costs", "timing"),
+        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding"),
         code=library("study_choices"),
         probes=get_probes,
     output:

@@ -22,9 +22,10 @@ def get_intermediates(wildcards):
         *get_run_files("metrics.json"),
         *get_timings(wildcards),
         *get_probes(wildcards),
+        *get_folded(),
         *expand(
             "<results>/{table}.csv",
-            table=["convexity", "costs", "exports", "finetuning", "significance", "timing"],
+            table=["convexity", "costs", "exports", "finetuning", "folding", "significance", "timing"],
         ),
     ]
 

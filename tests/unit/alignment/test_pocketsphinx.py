@@ -1,6 +1,7 @@
 """Forced alignment against the times at which espeak-ng says it spoke each phone."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +19,12 @@ def segments_of(pocketsphinx, clip, word):
 def aligned(spoken, pocketsphinx):
     """The segments of each of `spoken`."""
     return [segments_of(pocketsphinx, clip, word) for word, clip, _ in spoken]
+
+
+def test_a_missing_aligner_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    with pytest.raises(ValueError, match=r"is not installed: run `pip install pocketsphinx` .*maus"):
+        PocketsphinxAligner()
 
 
 def test_boundaries_lie_where_espeak_put_them(spoken, aligned):

@@ -18,11 +18,12 @@ import pytest
 import soundfile
 import torch
 from convexprune.data import corpus
-from convexprune.finetuning import metrics, resuming, trainer
+from convexprune.finetuning import metrics, resuming, trackers, trainer
 from convexprune.finetuning.finetune import Clips, build_classifier, read_splits
 from convexprune.finetuning.recipe import Recipe
 from convexprune.models import encoders
 from encoder_factory import LAYERS, make_encoder, make_feature_extractor
+from tensorboard.backend.event_processing import event_accumulator
 from tones import NAMES, PITCHES, SETTINGS, WIDER, measured, tone, train, weights
 from transformers import AutoModelForAudioClassification, pipeline
 
@@ -375,7 +376,12 @@ def outputs(tones, tmp_path_factory):
             output=SimpleNamespace(**files),
             params=SimpleNamespace(
                 settings=SETTINGS,
-                speed={"gpus": 0, "micro_batch_size": 0, "gradient_checkpointing": False},
+                speed={
+                    "gpus": 0,
+                    "micro_batch_size": 0,
+                    "gradient_checkpointing": False,
+                    "report_to": ["tensorboard"],
+                },
             ),
             wildcards=SimpleNamespace(**NAMES, layers="2", seed="0"),
             threads=1,
@@ -395,9 +401,45 @@ def test_the_adapter_writes_what_training_gave(outputs, run):
     assert all(torch.equal(model.state_dict()[name], weight) for name, weight in weights(run).items())
 
 
+def test_tensorboard_gets_what_the_training_log_has(outputs):
+    """By its own reader. That the tracker changes no result, `outputs` and `run` show above."""
+    events = event_accumulator.EventAccumulator(str(outputs["weights"].with_name("tensorboard"))).Reload()
+    log = pd.read_csv(outputs["log"])
+    assert len(log) > 2
+    for tag, column in {
+        "train/loss": "loss",
+        "eval/accuracy": "eval_accuracy",
+        "eval/loss": "eval_loss",
+    }.items():
+        scalars = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert [step for step, _ in scalars] == log["step"].tolist()
+        assert [value for _, value in scalars] == pytest.approx(log[column].tolist(), rel=1e-6)
+
+
+def test_a_resumed_run_goes_on_in_tensorboard_and_a_new_one_begins_again(tmp_path):
+    old = tmp_path / "tensorboard/events"
+    for resumed in (True, False):
+        old.parent.mkdir(exist_ok=True)
+        old.touch()
+        trackers.report_to_tensorboard(tmp_path / "checkpoint", resumed=resumed).tb_writer.close()
+        assert old.exists() == resumed
+    assert len([*old.parent.iterdir()]) == 1
+
+
+def test_a_tracker_that_is_not_installed_is_named(tones, monkeypatch):
+    monkeypatch.setattr(trackers, "find_spec", {"tensorboard": "is here"}.get)
+    with pytest.raises(
+        ValueError, match=r"finetuning.report_to: wandb is not installed: run `pip install wandb`"
+    ):
+        train(tones, max_steps=2, options={"report_to": ["tensorboard", "wandb"]})
+
+
 def test_a_finished_run_leaves_no_checkpoint(outputs):
     folder = outputs["weights"].parent
-    assert {path.name for path in folder.iterdir()} == {path.name for path in outputs.values()} | {"log"}
+    assert {path.name for path in folder.iterdir()} == {path.name for path in outputs.values()} | {
+        "log",
+        "tensorboard",
+    }
 
 
 def test_the_log_file_shows_the_course(outputs):

@@ -118,6 +118,18 @@ def test_a_gpu_whose_lock_somebody_else_made_is_left_to_them(claims, monkeypatch
     assert devices.claim_one(["0", "1"]) == "1"
 
 
+def test_a_mac_gives_its_gpu_to_a_job_that_asks_for_one(monkeypatch):
+    """With torch's answers of a Mac: no job ran on one."""
+    import torch
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # to be as it was in the end
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.claim_device(1) == "mps" and devices.name_device("mps").endswith("(mps)")
+    assert devices.claim_device(0) == "cpu"
+
+
 def test_a_cpu_is_named_as_the_system_does(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU: 9 GHz\n" * 2, encoding="utf-8")
     monkeypatch.setattr(devices, "CPU_INFORMATION", tmp_path / "cpuinfo")
@@ -134,6 +146,7 @@ def test_a_cpu_is_named_as_the_system_does(tmp_path, monkeypatch):
         ("auto", "cuda", False, "float16"),
         ("float32", "cuda", True, "float32"),
         ("bfloat16", "cpu", False, "bfloat16"),
+        ("auto", "mps", True, "float32"),
     ],
 )
 def test_precision_is_chosen_by_device(monkeypatch, wanted, device, has_bfloat16, expected):
@@ -141,6 +154,7 @@ def test_precision_is_chosen_by_device(monkeypatch, wanted, device, has_bfloat16
     assert devices.choose_precision(wanted, device) == expected
 
 
-def test_float16_on_a_cpu_is_refused():
-    with pytest.raises(ValueError, match="float16 needs a GPU"):
-        devices.choose_precision("float16", "cpu")
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_float16_without_cuda_is_refused(device):
+    with pytest.raises(ValueError, match="float16 needs a GPU with CUDA"):
+        devices.choose_precision("float16", device)

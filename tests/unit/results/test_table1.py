@@ -39,12 +39,13 @@ N_TEST = {"words": 4890, "speakers": 4348}
 
 
 P_VALUE = 0.0123  # of every comparison of the first seed below
+FOLDED = 0.9512  # accuracy of every folded model at the layers kept
 STEP_RATIO = 0.4  # time of a pruned model's step, of a full one's
 
 
 def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
     """The merged tables from which the paper's Table 1 would have come."""
-    finetuning, timing, plan, costs, significance, exports = [], [], [], [], [], []
+    finetuning, timing, plan, costs, significance, exports, folding = [], [], [], [], [], [], []
     for line in PRINTED.split("\n")[1:-1]:
         model, *numbers = line.split()
         size = model.rsplit("-", 1)[1]
@@ -89,6 +90,10 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
             disturbed = model == "hubert-large"
             onnx = {"latency_median": 0.0075, "disturbed": disturbed}
             exports.append({"model": model, "task": task, "layers": layers} | onnx)
+            times = {"pass_seconds": 40.0, "fold_seconds": 2.5}
+            for kept, cut, p in ((layers, 0.25, FOLDED), (layers - 1, 0.1, 0.2), (full_layers, 1.0, 1.0)):
+                accuracies = {"layers": kept, "cut_accuracy": cut, "accuracy": p, "sigma": 0.004}
+                folding += [common | accuracies | times | {"seed": 0}]
             plan.append(common | {"layers": layers, "rule": "explicit", "reason": "the paper's"})
     return {
         "finetuning": pd.DataFrame(finetuning).sample(frac=1, random_state=0),
@@ -97,6 +102,7 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
         "costs": pd.DataFrame(costs),
         "significance": pd.DataFrame(significance),
         "exports": pd.DataFrame(exports),
+        "folding": pd.DataFrame(folding),
     }
 
 
@@ -135,7 +141,11 @@ def test_reproduces_the_averages(paper):
         "speaker_inference_diff": -58.76,
     }.items():
         assert average[column] == pytest.approx(printed, abs=0.006)
-    assert average.filter(regex="full|pruned|layers|outlier|stderr|p_value|cached|disturbed").isna().all()
+    assert (
+        average.filter(regex="full|pruned|layers|outlier|stderr|p_value|cached|disturbed|fold|cut")
+        .isna()
+        .all()
+    )
 
 
 def test_the_rule_stars_the_papers_star_and_no_other(paper):
@@ -161,6 +171,8 @@ def test_columns_are_the_papers_first_and_percentages(paper):
     assert (row["word_full_parameters"], row["word_pruned_parameters"]) == (130_000_000, 90_000_000)
     assert (row["word_pruned_bytes"], row["speaker_pruned_multiply_adds"]) == (360_000_096, 6 * 10**9)
     assert row["word_p_value"] == P_VALUE  # of the seed asked for
+    assert (row["word_cut"], row["word_folded"], row["word_folded_sigma"]) == pytest.approx((25, 95.12, 0.4))
+    assert row["speaker_fold_seconds"] == pytest.approx(42.5)
     assert pd.isna(row["word_full_spread"])  # one seed has no spread
 
 
@@ -181,6 +193,21 @@ def test_seeds_are_averaged_and_their_spread_told(models):
     assert (row["word_full_steps"], row["word_pruned_steps"]) == pytest.approx((1250, 1250 * steps))
     printed = table1_text.markdown(table1.table1(**sources, asked=ask(models)), ask())
     assert "97.32 ± 0.18 [1.41]" in printed
+
+
+def test_folded_models_are_averaged_over_seeds_and_may_be_missing(models):
+    sources = inputs()
+    again = sources["folding"].assign(
+        seed=1, accuracy=sources["folding"]["accuracy"] - 0.02, fold_seconds=4.5
+    )
+    table = table1.table1(**sources | {"folding": pd.concat([sources["folding"], again])}, asked=ask(models))
+    row = table.set_index("model").loc["wavlm-base"]
+    assert (row["word_folded"], row["word_folded_spread"]) == pytest.approx((94.12, 2 / 2**0.5))
+    assert row["word_fold_seconds"] == pytest.approx(43.5)
+    assert "94.12 ± 0.40 [1.41]" in table1_text.markdown(table, ask())
+    without = table1.table1(**sources | {"folding": sources["folding"].iloc[:0]}, asked=ask(models))
+    assert without["word_folded"].isna().all()
+    assert "folded" not in table1_text.markdown(without, ask())
 
 
 def test_training_time_is_steps_times_the_time_of_a_step_whatever_the_clock_says(models):
@@ -266,8 +293,8 @@ def cells_of(row: str) -> list[str]:
 def test_markdown_is_aligned_and_tells_the_numbers(paper):
     text = table1_text.markdown(paper, ask())
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 * (2 + 7 + 1) + 2 * (2 + 2 * 7)
-    for block in (rows[:10], rows[10:20], rows[20:36], rows[36:]):
+    assert len(rows) == 2 * (2 + 7 + 1) + 3 * (2 + 2 * 7)
+    for block in (rows[:10], rows[10:20], rows[20:36], rows[36:52], rows[52:]):
         assert len({tuple(i for i, c in enumerate(row) if c == "|") for row in block}) == 1
     assert max(map(len, text.splitlines())) <= 120
     (starred,) = (row for row in rows if "*" in row)
@@ -289,9 +316,12 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
     assert cells_of(rows[36]) == [
         *("model", "task", "inference (ms)", "by ONNX (ms)", "training steps", "step (ms)")
     ]
-    times = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[38:]}
+    times = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[38:52]}
     assert times["hubert-large", "speakers"] == ["20 → 6.81", "7.50†", "1000 → 1028", "250 → 100"]
     assert times["wavlm-base", "words"] == ["20 → 15.5†", "7.50", "1000 → 2067", "250 → 100"]
+    assert cells_of(rows[52]) == ["model", "task", "cut %", "folded %", "seconds"]
+    assert {tuple(cells_of(row)[2:]) for row in rows[54:]} == {("25.00", "95.12 ± 0.40", "42.5")}
+    assert "with a projector that makes up for the others" in " ".join(text.split())
 
 
 def test_notes_on_the_papers_way_to_count_are_not_for_ones_own_data(paper):
@@ -352,7 +382,7 @@ def test_a_tiny_p_value_is_not_printed_as_zero(models):
 def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
     text = table1_text.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}), ask())
     tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert len(tabulars) == 4
+    assert len(tabulars) == 5
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert len(rows) in (1 + 8, 1 + 14)

@@ -30,6 +30,16 @@ def test_settings_are_those_that_the_library_takes(config):
             assert Pretraining(**experiment.pretraining_settings(config, name)).epochs > 0
 
 
+def test_only_models_with_fewer_layers_start_from_a_folded_one(config):
+    asked = config | {"finetuning": config["finetuning"] | {"start": "folded"}}
+    for run in experiment.list_runs(asked, lambda model, task: 1):
+        pruned = run.layers < config["models"][run.model]["layers"]
+        settings = experiment.finetuning_settings(asked, run.model, run.task, run.layers)
+        assert settings["start"] == ("folded" if pruned else "pretrained")
+        usual = experiment.finetuning_settings(config, run.model, run.task, run.layers)
+        assert usual["start"] == "pretrained" and (pruned or settings == usual)
+
+
 def test_runs_are_full_pruned_and_swept_models_of_every_seed(config):
     config = {**config, "finetuning": config["finetuning"] | {"seeds": [0, 7]}}
     runs = experiment.list_runs(config, lambda model, task: 1)

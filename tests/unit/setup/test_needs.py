@@ -36,7 +36,7 @@ def test_what_a_model_needs_at_least_is_granted(paper):
 
 
 def test_only_work_for_a_gpu_asks_for_one(paper, demo):
-    stored = paper | {"finetuning": paper["finetuning"] | {"cache_features": "float16"}}
+    stored = paper | {"finetuning": paper["finetuning"] | {"cache_features": "float16", "start": "folded"}}
     assert {job.rule for job in needs.list_jobs(stored) if needs.gpus(job, stored)} == set(needs.ON_GPU)
     assert not any(needs.gpus(job, demo) for job in needs.list_jobs(demo))
 

@@ -29,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_compare_alignments(commands)
     add_init(commands)
     add_prune(commands)
+    add_fold(commands)
     add_estimate(commands)
     add_summary(commands)
+    add_crate(commands)
     add_discard(commands)
     options = parser.parse_args(arguments)
     try:
@@ -41,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except MemoryError as error:
         sys.exit(f"convexprune: not enough memory ({error})")
-    except ModuleNotFoundError as error:  # the light install has what `convexity` needs
-        sys.exit(f"convexprune: {error.name} is not installed: `make install` installs all packages")
+    except ModuleNotFoundError as error:  # the package alone brings what `convexity` needs
+        remedy = f'`pip install "convexprune[{options.extra}]"`, or `make install` in the repository'
+        sys.exit(f"convexprune: {error.name} is not installed: {remedy}")
     except (ValueError, OSError, RuntimeError) as error:  # torch lacks memory by a RuntimeError
         sys.exit(f"convexprune: {error}")
 
@@ -79,7 +82,7 @@ def add_convexity(commands: Commands) -> None:
     command.add_argument("--n-jobs", type=int, default=-1, help="threads; -1, all cores (-1)")
     command.add_argument("--classes", action="store_true", help="print the score of each class too")
     command.add_argument("--json", action="store_true", help="print every number as JSON")
-    command.set_defaults(run=run_convexity)
+    command.set_defaults(run=run_convexity, extra="convexity")
 
 
 def add_estimate(commands: Commands) -> None:
@@ -91,7 +94,7 @@ def add_estimate(commands: Commands) -> None:
         "GPU-hours expected on a modest GPU, and at most, where every job uses up its first time limit.",
     )
     command.add_argument("config", type=Path, help="config file, such as config.yaml")
-    command.set_defaults(run=run_estimate)
+    command.set_defaults(run=run_estimate, extra="workflow")
 
 
 def run_estimate(options: argparse.Namespace) -> None:
@@ -108,7 +111,7 @@ def add_summary(commands: Commands) -> None:
         description="Time and memory by rule of a run, from what its jobs left in RESULTS/benchmarks.",
     )
     command.add_argument("results", type=Path, help="results folder, such as results/paper")
-    command.set_defaults(run=run_summary)
+    command.set_defaults(run=run_summary, extra="results")
 
 
 def run_summary(options: argparse.Namespace) -> None:
@@ -119,6 +122,33 @@ def run_summary(options: argparse.Namespace) -> None:
     )
 
 
+def add_crate(commands: Commands) -> None:
+    """The command `crate`: a finished run, described for other tools."""
+    command = commands.add_parser(
+        "crate",
+        help="describe a finished run as a Workflow Run RO-Crate",
+        description="Make the results folder of a finished run a Workflow Run RO-Crate: "
+        "ro-crate-metadata.json names the workflow, config, inputs and outputs with their SHA-256, versions "
+        "and times, and crate/ has copies of the workflow and the config.",
+    )
+    command.add_argument("config", type=Path, help="the config of the run, such as config.yaml")
+    command.add_argument("--agent", metavar="NAME", help="who ran it (not stated)")
+    command.add_argument("--orcid", metavar="URL", default="", help="of the agent: https://orcid.org/...")
+    command.add_argument("--licence", metavar="URL", default="", help="of the results (not stated)")
+    command.set_defaults(run=run_crate, extra="workflow")
+
+
+def run_crate(options: argparse.Namespace) -> None:
+    from convexprune.results import crate
+    from convexprune.setup import configuration
+
+    if options.orcid and not options.agent:
+        raise ValueError("--orcid needs --agent: whose it is")
+    agent = crate.Agent(options.agent, options.orcid) if options.agent else None
+    config = configuration.read_config(options.config)
+    print(crate.write_crate(config, options.config, agent, options.licence))
+
+
 def add_discard(commands: Commands) -> None:
     """The command `discard`: the first step of `make resume`."""
     command = commands.add_parser(
@@ -127,7 +157,7 @@ def add_discard(commands: Commands) -> None:
         description="Delete the outputs of jobs in this folder that were running when Snakemake was killed. "
         "They run again. Refused while Snakemake or one of its jobs runs here.",
     )
-    command.set_defaults(run=run_discard)
+    command.set_defaults(run=run_discard, extra="workflow")
 
 
 def run_discard(options: argparse.Namespace) -> None:
@@ -179,7 +209,7 @@ def add_prune(commands: Commands) -> None:
     command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
     command.add_argument("--layers", type=int, required=True, help="transformer layers kept, 0 to all")
     command.add_argument("--revision", default="main", help="of a model of the hub (main)")
-    command.set_defaults(run=run_prune)
+    command.set_defaults(run=run_prune, extra="models")
 
 
 def run_prune(options: argparse.Namespace) -> None:
@@ -188,6 +218,56 @@ def run_prune(options: argparse.Namespace) -> None:
     pruned = exporting.export_pruned(options.output, options.model, options.layers, options.revision)
     parameters = f"{pruned.num_parameters():,} parameters"
     print(f"{options.output}: {type(pruned).__name__} of {options.layers} layers, {parameters}")
+
+
+def add_fold(commands: Commands) -> None:
+    """The command `fold`: drop the last layers of a classifier, without training."""
+    command = commands.add_parser(
+        "fold",
+        help="cut a fine-tuned classifier to fewer layers, without training",
+        description="Keep the first transformer layers of a fine-tuned audio classifier, compute a projector "
+        "that makes up for the others, and write a Hugging Face folder. Takes recordings like those that the "
+        "model is for; labels are not needed. Prints accuracies (without labels: agreement with the full "
+        "model) of every number of layers, cut only and folded.",
+    )
+    command.add_argument("model", metavar="MODEL", help="a model folder, or an id of the Hugging Face hub")
+    command.add_argument("output", metavar="OUT", type=Path, help="the folder to write, which must be new")
+    kept = command.add_mutually_exclusive_group(required=True)
+    kept.add_argument("--layers", type=int, help="transformer layers kept, 0 to all")
+    kept.add_argument(
+        "--within",
+        type=float,
+        metavar="POINTS",
+        help="keep the fewest layers that lose at most so many percentage points on the validation split",
+    )
+    command.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="recordings: a CSV with the column path and, optionally, labels, speaker and split",
+    )
+    command.add_argument("--label", help="the column of labels (word, if there is one)")
+    command.add_argument(
+        "--seconds",
+        type=float,
+        help="length of a clip (that of the model's training, or of 95 %% of the recordings)",
+    )
+    command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (all)")
+    command.add_argument("--revision", default="main", help="of a model of the hub (main)")
+    command.set_defaults(run=run_fold)
+
+
+def run_fold(options: argparse.Namespace) -> None:
+    from convexprune.finetuning import folded
+    from convexprune.models import devices
+
+    asked = folded.Asked(options.layers, options.within or 0, options.label, options.seconds)
+    machine = devices.begin(min(1, devices.count_gpus()), options.threads)
+    exported = folded.export_folded(
+        options.output, options.model, options.data, asked, machine, options.revision
+    )
+    print(folded.as_text(options.output, exported))
 
 
 def add_compare_alignments(commands: Commands) -> None:
@@ -201,7 +281,7 @@ def add_compare_alignments(commands: Commands) -> None:
     )
     command.add_argument("first", type=Path, help="phones: CSV with item, start, end, label, in samples")
     command.add_argument("second", type=Path, help="the same of the other aligner")
-    command.set_defaults(run=run_compare_alignments)
+    command.set_defaults(run=run_compare_alignments, extra="alignment")
 
 
 def run_compare_alignments(options: argparse.Namespace) -> None:
@@ -283,7 +363,7 @@ def add_init(commands: Commands) -> None:
         help="what the fields of the file names are: label, speaker, and n for any other, as in "
         "label_speaker_n for 0_nicolas_3.wav (recognised where it is clear)",
     )
-    command.set_defaults(run=run_init)
+    command.set_defaults(run=run_init, extra="workflow")
 
 
 def run_init(options: argparse.Namespace) -> None:

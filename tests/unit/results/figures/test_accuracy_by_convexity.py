@@ -7,15 +7,16 @@ import pandas as pd
 import pytest
 from convexprune.results.figures import accuracy_by_convexity
 from drawn import PAPER, assert_nothing_is_covered_or_clipped
-from figure_tables import convexity_of, finetuning_of
+from figure_tables import convexity_of, finetuning_of, folding_of
 
 pytestmark = pytest.mark.filterwarnings("error")  # Matplotlib warns where a layout does not fit
 
 
-def draw(table, runs, models, task, average="pair"):
-    return accuracy_by_convexity.draw(
-        convexity=table, finetuning=runs, models=models, swept=models, task=task, average=average
-    )
+def draw(table, runs, models, task, average="pair", folding=None):
+    """By default, folded models are as accurate as those trained."""
+    folding = runs if folding is None else folding
+    tables = {"convexity": table, "finetuning": runs, "folding": folding}
+    return accuracy_by_convexity.draw(**tables, models=models, swept=models, task=task, average=average)
 
 
 def starred(ax) -> list[tuple[float, float]]:
@@ -54,6 +55,24 @@ def test_points_are_pretrained_convexity_against_mean_accuracy_with_layers_writt
     assert np.allclose(
         hollow, [(100 * scores.loc[(m, full), "class_score"], means[m, full]) for m, full in layers.items()]
     )
+
+
+def test_a_dotted_curve_shows_the_full_model_folded_to_every_depth():
+    layers = {"small": 6, "tiny": 4}
+    table, runs, folds = convexity_of(layers), finetuning_of(layers), folding_of(layers, seeds=(0, 1))
+    other = folding_of(layers, tasks=["speakers"])
+    figure, data = draw(table, runs, list(layers), "words", folding=pd.concat([folds, other]))
+    scores = table.query("state == 'pretrained' and dataset == 'words'").set_index(["model", "layers"])[
+        "score"
+    ]
+    means = 100 * folds.groupby(["model", "layers"])["accuracy"].mean()
+    [ax] = figure.axes
+    curves = [line for line in ax.get_lines() if line.is_dashed()]
+    for line, (model, full) in zip(curves, layers.items(), strict=True):
+        expected = [(100 * scores[model, k], means[model, k]) for k in range(full + 1)]
+        assert np.allclose(line.get_xydata(), expected)
+    assert data["kind"].value_counts().to_dict() == {"folded": 7 + 5, "trained": 4 + 3}
+    assert "folded, not trained" in {text.get_text() for text in figure.legends[0].get_texts()}
 
 
 def test_every_model_looks_different():
@@ -109,6 +128,7 @@ def test_accuracy_bars_are_the_spread_over_seeds_or_sigma_for_one(seeds, error):
     figure, data = draw(convexity_of({"a": 2}), runs, ["a"], "words")
     accuracies = runs.groupby("layers")["accuracy"]
     expected = 100 * (accuracies.std() if error == "spread" else accuracies.size() * 0.002)
+    data = data[data["kind"] == "trained"]
     assert data[error].tolist() == pytest.approx(expected.tolist())
     assert (data["seeds"] == len(seeds)).all()
     (ax,) = figure.axes

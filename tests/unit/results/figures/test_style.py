@@ -20,6 +20,7 @@ from figure_tables import (
     correlations_of,
     costs_of,
     finetuning_of,
+    folding_of,
     logs_of,
     views_of,
 )
@@ -42,6 +43,7 @@ def test_a_model_looks_alike_in_every_figure():
     some = ["wavlm-base", "hubert-large"]
     of_some = convergence_of({model: PAPER[model] for model in some})
     tables = {"convexity": convexity_of(PAPER), "finetuning": finetuning_of(PAPER)}
+    tables["folding"] = folding_of(PAPER)
     settings = {"average": "pair", "swept": some, "task": "words"}
     drawn = [
         accuracy_by_convexity.draw(**tables, **settings, models=list(PAPER))[0],
@@ -59,6 +61,7 @@ def test_a_model_looks_alike_in_every_figure():
 def test_any_model_is_named_as_it_is_spelled(tmp_path):
     layers = dict.fromkeys(HOSTILE, 2)
     tables = {"convexity": convexity_of(layers), "finetuning": finetuning_of(layers)}
+    tables["folding"] = folding_of(layers)
     settings = {"average": "pair", "swept": HOSTILE, "task": "words"}
     drawn = [
         accuracy_by_convexity.draw(**tables, **settings, models=HOSTILE)[0],

@@ -17,7 +17,8 @@ TWO = {"small": 6, "tiny": 3}
 
 def test_costs_are_those_of_the_tables_and_times_relate_to_one_full_model():
     tables = costs_of(TWO, seeds=(0, 1), swept=["small"])
-    data = tradeoffs.tabulate(**tables)
+    whole = tradeoffs.tabulate(**tables)
+    data = whole[whole["kind"] != "folded"]
     means = 100 * tables["finetuning"].groupby(["task", "model", "layers"])["accuracy"].mean()
     assert len(data) == 3 * len(means)
     costs = tables["costs"].set_index(["task", "model", "layers"]).sort_index()
@@ -41,12 +42,30 @@ def test_costs_are_those_of_the_tables_and_times_relate_to_one_full_model():
     assert set(disturbed["layers"]) == {0, 6}  # the full model's time is a median of several, this among them
 
 
+def test_folded_models_cost_what_models_of_their_depth_do_and_are_never_on_the_front():
+    tables = costs_of(TWO, seeds=(0, 1), swept=["small"])
+    data = tradeoffs.tabulate(**tables)
+    folded = data[data["kind"] == "folded"]
+    means = 100 * tables["folding"].groupby(["task", "model", "layers"])["accuracy"].mean()
+    costs = tables["costs"].set_index(["task", "model", "layers"])["bytes"] / 1e6
+    sizes = folded[folded["cost"] == "bytes"]
+    assert len(sizes) == len(means) == 2 * (7 + 4)
+    for row in sizes.itertuples():
+        key = (row.task, row.model, row.layers)
+        assert (row.value, row.accuracy) == pytest.approx((costs[key], means[key]))
+    assert not folded["front"].any()
+    timed = set(tables["timing"][["task", "model", "layers"]].itertuples(index=False, name=None))
+    full = {(task, model, layers) for task in BOTH for model, layers in TWO.items()}
+    times = folded[folded["cost"] == "latency"]
+    assert {(row.task, row.model, row.layers) for row in times.itertuples()} == timed | full
+
+
 def test_a_plan_that_keeps_all_layers_is_the_full_model():
     tables = costs_of({"a": 3})
     tables["plan"]["layers"] = 3
     for name in ("finetuning", "timing"):
         tables[name]["layers"] = 3
-    data = tradeoffs.tabulate(**tables)
+    data = tradeoffs.tabulate(**tables).query("kind != 'folded'")
     assert set(data["kind"]) == {"full"}
     assert len(data) == 2 * 3 and data["value"].notna().all()
 
@@ -74,6 +93,12 @@ def test_every_model_is_drawn_as_what_it_is_and_the_front_through_the_best():
             ax = next(axes)
             points = data[(data["task"] == task) & (data["cost"] == cost)]
             lines = ax.get_lines()
+            dotted = [
+                line for line in lines if line.get_marker() == "None" and line.get_drawstyle() == "default"
+            ]
+            for line, model in zip([line for line in dotted if line.is_dashed()], TWO, strict=True):
+                of_kind = points[(points["model"] == model) & (points["kind"] == "folded")]
+                assert np.allclose(line.get_xydata(), of_kind[["value", "accuracy"]])
             for model, marker in (("small", "o"), ("tiny", "s")):
                 own = [line for line in lines if line.get_marker() == marker]
                 for line, kind in zip(own, ("full", "pruned", "sweep"), strict=True):

@@ -22,6 +22,12 @@ ARPABET_TO_XSAMPA = {
 }
 
 
+MISSING = (
+    "the aligner pocketsphinx is not installed: run `pip install pocketsphinx` (with a C compiler, unless "
+    "Python is 3.11 or 3.13), or set phonemes.aligner to maus, or take phonemes out of datasets"
+)
+
+
 class PocketsphinxAligner:
     """Aligns offline with the American English model and dictionary in pocketsphinx.
 
@@ -37,7 +43,10 @@ class PocketsphinxAligner:
     BEAMS = {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-100}  # noqa: RUF012
 
     def __init__(self) -> None:
-        from pocketsphinx import Decoder
+        try:
+            from pocketsphinx import Decoder
+        except ModuleNotFoundError as error:
+            raise ValueError(MISSING) from error
 
         self.identity = {"aligner": "pocketsphinx", "version": metadata.version("pocketsphinx"), **self.BEAMS}
         self.decoder = Decoder(

@@ -160,11 +160,9 @@ def measure_clips(table: pd.DataFrame, recipe: Recipe) -> np.ndarray:
 
 def measure_heard(model: PreTrainedModel, table: pd.DataFrame, recipe: Recipe) -> np.ndarray | None:
     """The samples (N,) that `model` hears of each clip of a dataset; None if it hears the padding too."""
-    return (
-        None
-        if recipe.padding == "zeros"
-        else padding.measure_heard(model.config, measure_clips(table, recipe))
-    )
+    if recipe.padding == "zeros":
+        return None
+    return padding.measure_heard(model.config, measure_clips(table, recipe))
 
 
 def build_classifier(
@@ -176,10 +174,13 @@ def build_classifier(
 ) -> tuple[PreTrainedModel, int]:
     """The classifier of `labels` on `encoder` pruned to `layers` layers, and the full one's parameter count.
 
-    Torch's generator draws the new head. Raises ValueError if the encoder does not have `recipe.full_layers`
+    If the recipe starts from a folded model, that is in the folder `encoder` (`folds.fold_model`). Otherwise
+    torch's generator draws the new head. Raises ValueError if the encoder does not have `recipe.full_layers`
     layers or cannot take the clips, and if its config asks for masks that do not fit into the `shortest` clip
     (in seconds; None: they are padded to one length).
     """
+    if recipe.start == "folded":
+        return load_folded(encoder, labels, layers, recipe)
     full = encoders.load_classifier(
         encoder,
         id2label=dict(enumerate(labels)),
@@ -200,6 +201,22 @@ def build_classifier(
     if recipe.freeze_feature_encoder:
         encoders.freeze_front_end(model)
     return model, full.num_parameters()
+
+
+def load_folded(
+    folder: str | os.PathLike[str], labels: list[str], layers: int, recipe: Recipe
+) -> tuple[PreTrainedModel, int]:
+    """The classifier in `folder`, folded to `layers` layers, and the parameter count of the full one.
+
+    Raises ValueError if it has other layers or labels.
+    """
+    model = encoders.load_classifier(folder)
+    encoders.check_layers(model, layers, str(folder))
+    if model.config.label2id != {label: index for index, label in enumerate(labels)}:
+        raise ValueError(f"{folder} has other labels than the dataset; delete it and run again")
+    if recipe.freeze_feature_encoder:
+        encoders.freeze_front_end(model)
+    return model, encoders.read_base(folder)["full_parameters"]
 
 
 @contextlib.contextmanager
@@ -236,6 +253,7 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune the encoder folder `encoder`, pruned to `run.layers` layers, to classify a dataset's labels.
 
+    With `recipe.start` folded, `encoder` is the folder of `folds.fold_model` with these layers.
     `dataset` is a table that points into the corpus `recordings`. `cached` is the file of the encoder's
     stored features, if training reads those (the test split never does). `checkpoint` is a folder of this run
     alone: a killed run resumes from there, with the same results except timings. On the CPU, the seed and the
@@ -266,7 +284,8 @@ def finetune(
     }
     inputs = provenance.fingerprint(recordings.fingerprint, dataset)
     settings = dict(sorted(dataclasses.asdict(recipe).items()))
-    key = identify_run(base, inputs, settings, run.layers, run.seed, dataclasses.asdict(machine))
+    computed = dataclasses.asdict(dataclasses.replace(machine, report_to=()))
+    key = identify_run(base, inputs, settings, run.layers, run.seed, computed)
     if cached:
         features.check_features(cached, base["fingerprint"], inputs, recipe.seconds, recipe.padding)
         for split in ("train", "validation"):
@@ -292,13 +311,7 @@ def finetune(
         .sort_index()
     )
     accuracy = float((predictions["label"] == predictions["predicted"]).mean())
-    log.info(
-        "%d layers, seed %d: test accuracy %.4f, trained in %.1f s",
-        run.layers,
-        run.seed,
-        accuracy,
-        training_time,
-    )
+    log.info("%s: test accuracy %.4f, trained in %.1f s", run, accuracy, training_time)
     return FineTuned(
         model=model,
         feature_extractor=feature_extractor,

@@ -27,3 +27,4 @@ class Recipe:
     cache_features: str  # none, or the precision of the stored features of the front end
     seconds: float = 1  # of a clip (paper: 1)
     padding: str = "zeros"  # of shorter clips: zeros that the model hears (paper), or a mask
+    start: str = "pretrained"  # or folded: the full model, folded to the run's layers (paper: pretrained)

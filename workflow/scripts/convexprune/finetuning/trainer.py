@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from convexprune.finetuning import sampling
+from convexprune.finetuning import sampling, trackers
 from convexprune.finetuning.callbacks import LOG_COLUMNS, Stopwatch, Watch
 from convexprune.finetuning.recipe import Recipe
 from convexprune.finetuning.resuming import find_checkpoint, is_finished, read_state
@@ -93,8 +93,10 @@ def make_trainer(
     """The Trainer of a run whose checkpoints are kept in `folder`. Its progress is shown with `name`.
 
     It evaluates and saves every eval_steps and at the end, and keeps the last checkpoint and the best one.
-    Raises ValueError unless the batch is a whole number of micro batches, and if it sees several GPUs.
+    Raises ValueError unless the batch is a whole number of micro batches, if it sees several GPUs, and for a
+    tracker that is not installed.
     """
+    trackers.check_installed(machine.report_to)
     size = machine.micro_batch_size or recipe.batch_size
     if recipe.batch_size % size:
         raise ValueError(
@@ -131,7 +133,8 @@ def make_trainer(
         dataloader_num_workers=machine.threads if machine.device == "cuda" else 0,
         dataloader_pin_memory=machine.device == "cuda",
         remove_unused_columns=False,
-        report_to="none",
+        report_to=[tracker for tracker in machine.report_to if tracker != "tensorboard"],
+        run_name=name,
         disable_tqdm=True,
     )
     if arguments.n_gpu > 1:  # a step would then take n_gpu batches
@@ -147,6 +150,9 @@ def make_trainer(
         callbacks=[EarlyStoppingCallback(recipe.patience), Watch(name), Stopwatch()],
     )
     trainer.remove_callback(PrinterCallback)
+    if "tensorboard" in machine.report_to:
+        resumed = find_checkpoint(folder) is not None
+        trainer.add_callback(trackers.report_to_tensorboard(folder, resumed=resumed))
     trainer.model_accepts_loss_kwargs = False  # the loss is taken outside the model
     return trainer
 

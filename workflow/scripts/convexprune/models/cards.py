@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -23,6 +24,20 @@ PRUNED = """---
 {{ base_model_layers }} transformer layers the first {{ layers }} are kept:
 {{ parameters }} parameters. Licence of the base model: {{ base.licence or "not known" }}.
 """
+FOLDED = (
+    PRUNED
+    + """
+Nothing was trained: the projector was computed so that it makes up for the layers left out, from
+{{ clips }} clips of {{ seconds }} s, by ridge regression from the mean states after layer {{ layers }} to
+those after layer {{ base_model_layers }} (convexprune {{ version }}, `fold`). It has exactly the parameters
+of the model that is cut only. On {{ tested }} test clips:
+
+| | full | cut only | folded |
+|---|---:|---:|---:|
+{% for name, shares in rows.items() -%}
+| {{ name }} | {{ shares | join(" | ") }} |
+{% endfor %}"""
+)
 FINETUNED = (
     PRUNED
     + """
@@ -94,6 +109,22 @@ def describe_pruned(model: PreTrainedModel, base: dict[str, Any], layers: int, f
     `base` has id, revision and licence of the model that was pruned; None where not known.
     """
     return fill(PRUNED, model, base, {"layers": layers, "base_model_layers": full_layers}, {})
+
+
+def describe_folded(
+    model: PreTrainedModel,
+    base: dict[str, Any],
+    layers: int,
+    full_layers: int,
+    facts: dict[str, Any],
+) -> str:
+    """The card of a folded model, as `describe_pruned`.
+
+    `facts` are `clips` that it was folded on, their `seconds`, `tested` clips, and `rows` of shares in %: of
+    the full model, the one that is cut only, and the folded one, by what they are of.
+    """
+    fields = {"layers": layers, "base_model_layers": full_layers}
+    return fill(FOLDED, model, base, fields, facts | {"version": importlib.metadata.version("convexprune")})
 
 
 def describe_preparation(feature_extractor: SequenceFeatureExtractor) -> str:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,12 @@ _claims: list[BaseFileLock] = []  # a claim lasts as long as the process
 
 
 def claim_device(gpus: int) -> str:
-    """Hide all GPUs but one from this process, or all if `gpus` is 0; return "cuda" or "cpu".
+    """Hide all GPUs but one from this process, or all if `gpus` is 0; return "cuda", "mps" or "cpu".
 
     Call it before anything uses CUDA. A job sees only one GPU even if the machine has more, since it could
     spread over all that it sees. File locks on this machine claim the GPUs; they end with the process,
-    however it ends. A job that asks for a GPU on a machine without one gets the CPU. Raises ValueError for a
-    GPU that torch cannot use.
+    however it ends. On a Mac the GPU is "mps", which jobs share (never run: no Mac was at hand). A job that
+    asks for a GPU on a machine without one gets the CPU. Raises ValueError for a GPU that torch cannot use.
     """
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -37,6 +38,9 @@ def claim_device(gpus: int) -> str:
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     counted = map(str, range(count_gpus())) if given is None else given.split(",")
     if not (found := [name for name in counted if name]):
+        if has_mps():
+            log.info("GPU of Apple (mps)")
+            return "mps"
         log.warning("no GPU on this machine: running on the CPU")
         return "cpu"
     # CUDA keeps to the GPUs that it sees at its first use.
@@ -50,11 +54,12 @@ def claim_device(gpus: int) -> str:
 class Machine:
     """Where and how a model computes. Nothing here changes results, except rounding and dropout masks."""
 
-    device: str  # cuda or cpu
+    device: str  # cuda, mps or cpu
     threads: int = 1
     precision: str = "float32"  # of autocast: float32, bfloat16, float16
     micro_batch_size: int = 0  # clips in a forward pass, if the whole batch does not fit; 0: all
     gradient_checkpointing: bool = False  # compute activations twice instead of keeping them
+    report_to: Sequence[str] = ()  # trackers that a training reports to
 
 
 def begin(
@@ -64,6 +69,7 @@ def begin(
     precision: str = "float32",
     micro_batch_size: int = 0,
     gradient_checkpointing: bool = False,
+    report_to: Sequence[str] = (),
 ) -> Machine:
     """Prepare this process for a model: claim a device, float32 as on a CPU, `threads` threads.
 
@@ -76,9 +82,8 @@ def begin(
     memory.keep_memory(device)
     use_float32()
     torch.set_num_threads(threads)
-    return Machine(
-        device, threads, choose_precision(precision, device), micro_batch_size, gradient_checkpointing
-    )
+    precision = choose_precision(precision, device)
+    return Machine(device, threads, precision, micro_batch_size, gradient_checkpointing, tuple(report_to))
 
 
 def count_gpus() -> int:
@@ -91,6 +96,13 @@ def _count_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def has_mps() -> bool:
+    """Whether torch can use the GPU of a Mac."""
+    import torch
+
+    return torch.backends.mps.is_available()
 
 
 def check_gpu() -> None:
@@ -123,6 +135,8 @@ def name_device(device: str) -> str:
 
     if device == "cuda":
         return torch.cuda.get_device_name()
+    if device == "mps":
+        return f"GPU of {platform.machine()} (mps)"
     lines = CPU_INFORMATION.read_text(encoding="utf-8").splitlines() if CPU_INFORMATION.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
@@ -147,16 +161,18 @@ def claim_one(names: list[str]) -> str:
 
 
 def choose_precision(wanted: str, device: str) -> str:
-    """The precision of training: `auto` is bfloat16 on a GPU that has it, else float16; float32 on the CPU.
+    """The precision of training: `auto` is bfloat16 on a GPU that has it, else float16; float32 elsewhere.
 
-    Raises ValueError for float16 on the CPU: its gradients are useless without the scaling done on a GPU.
+    Raises ValueError for float16 elsewhere: its gradients are useless without the scaling done on such a GPU.
     """
     import torch
 
     if wanted == "auto":
-        if device == "cpu":
+        if device != "cuda":
             return "float32"
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if (wanted, device) == ("float16", "cpu"):
-        raise ValueError("finetuning.precision: float16 needs a GPU; give auto, float32 or bfloat16")
+    if wanted == "float16" and device != "cuda":
+        raise ValueError(
+            "finetuning.precision: float16 needs a GPU with CUDA; give auto, float32 or bfloat16"
+        )
     return wanted

@@ -217,6 +217,10 @@ def save_encoder(
 
 
 def read_base(encoder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Which weights an encoder folder holds: id, revision and fingerprint of its provenance.json."""
+    """Which weights an encoder folder holds: id, revision and fingerprint of its provenance.json.
+
+    Of a model that was folded here also `full_parameters`, and `weights`: its own fingerprint.
+    """
     record = json.loads((Path(encoder) / "provenance.json").read_text(encoding="utf-8"))
-    return {key: record[key] for key in ("id", "revision", "fingerprint")}
+    known = ("id", "revision", "fingerprint", "full_parameters", "weights")
+    return {key: record[key] for key in known if key in record}

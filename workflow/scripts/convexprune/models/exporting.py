@@ -187,6 +187,23 @@ def export(
     files.write_json(output / "metrics.json", metrics)
 
 
+def find_model(
+    output: Path, source: str, revision: str
+) -> AbstractContextManager[tuple[Path, dict[str, Any]]]:
+    """The folder of the model `source`, and its origin: id, revision and licence.
+
+    `source` is a folder or an id of the Hugging Face hub. Raises ValueError if it is neither, and if the
+    folder `output`, which is to be written, exists.
+    """
+    if output.exists():
+        raise ValueError(f"{output} is already there: give a new folder")
+    if Path(source).is_dir():
+        return nullcontext((Path(source), read_origin(Path(source))))
+    if sources.is_hub_id(source):
+        return sources.downloaded(source, revision, output.with_name(f".{output.name}.download"))
+    raise ValueError(f"{source} is neither a folder nor an id of the Hugging Face hub")
+
+
 def export_pruned(
     output: str | os.PathLike[str], source: str, layers: int, revision: str = "main"
 ) -> PreTrainedModel:
@@ -199,16 +216,7 @@ def export_pruned(
     have `layers` layers.
     """
     output = Path(output)
-    if output.exists():
-        raise ValueError(f"{output} is already there: give a new folder")
-    given: AbstractContextManager[tuple[Path, dict[str, Any]]]
-    if Path(source).is_dir():
-        given = nullcontext((Path(source), read_origin(Path(source))))
-    elif sources.is_hub_id(source):
-        given = sources.downloaded(source, revision, output.with_name(f".{output.name}.download"))
-    else:
-        raise ValueError(f"{source} is neither a folder nor an id of the Hugging Face hub")
-    with given as (folder, origin):
+    with find_model(output, source, revision) as (folder, origin):
         encoder, feature_extractor = encoders.load_encoder(folder)
         architectures = encoder.config.architectures or [""]
         classifies = architectures[0].endswith(("ForSequenceClassification", "ForAudioClassification"))

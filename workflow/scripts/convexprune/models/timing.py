@@ -119,7 +119,8 @@ def compare(
     """
     import torch
 
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+    waits = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
+    synchronise = waits.get(device, lambda: None)
     started = read_clocks()
     full_seconds, pruned_seconds = alternate(full, pruned, runs=runs, warmup=warmup, synchronise=synchronise)
     others = measure_others(started, read_clocks())

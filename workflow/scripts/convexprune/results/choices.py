@@ -19,12 +19,12 @@ from convexprune.results import benchmarks, markdown_tables
 from convexprune.results.table1_text import title_of
 
 CHOICES = (
-    *("plan", "convexity", "highest convexity", "linear probe"),
+    *("plan", "convexity", "highest convexity", "linear probe", "folded model"),
     *("middle layer", "no pruning", "whole sweep", "best on test"),
 )
 CHOICE_COLUMNS = ["task", "model", "choice", "layers", "full_layers", "accuracy", "sigma", "spread", "lost"]
 CHOICE_COLUMNS += ["seconds", "multiply_adds"]
-SOURCES = ("finetuning", "convexity", "plan", "costs", "timing", "probes")
+SOURCES = ("finetuning", "convexity", "plan", "costs", "timing", "folding", "probes")
 JUDGES = ("embed", "score_convexity", "probe_layers")  # rules whose time may count for a choice
 
 
@@ -39,17 +39,24 @@ def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pick_layers(
-    runs: pd.DataFrame, scores: pd.Series, probe: pd.DataFrame, planned: int, full: int, tolerance: float
+    runs: pd.DataFrame,
+    scores: pd.Series,
+    probe: pd.DataFrame,
+    folded: pd.Series,
+    planned: int,
+    full: int,
+    tolerance: float,
 ) -> dict[str, int]:
     """The layers, one or more, of each of CHOICES.
 
     For one model and task, all by layers: `runs` (`average_seeds`), the pretrained model's convexity
-    `scores`, the accuracy and stderr of a linear `probe`.
+    `scores`, the accuracy and stderr of a linear `probe`, the validation accuracy of the `folded` model.
 
     - plan: the `planned` layers, which the pruned model of Table 1 keeps;
     - convexity: the fewest layers whose convexity is within `tolerance` of the highest;
     - highest convexity: the fewest layers with the highest convexity;
     - linear probe: the fewest layers whose probe is within one standard error of the most accurate;
+    - folded model: the fewest layers with which the full model, folded, is within `tolerance` of itself;
     - middle layer: the trained depth nearest half of the layers, the lower of two;
     - no pruning: all `full` layers;
     - whole sweep: the most accurate on the validation split;
@@ -68,6 +75,7 @@ def pick_layers(
         "convexity": fewest(scores, scores.max() - tolerance),
         "highest convexity": fewest(scores, scores.max()),
         "linear probe": fewest(probe["accuracy"], best_probe["accuracy"] - best_probe["stderr"]),
+        "folded model": fewest(folded, folded[full] - tolerance),
         "middle layer": int(trained.index[np.abs(2 * trained.index - full).argmin()]),
         "no pruning": full,
         "whole sweep": int(trained["validation_accuracy"].idxmax()),
@@ -87,26 +95,38 @@ def study_choices(
     `models` are the swept models of each task, `sources` the tables SOURCES of results/README.md, and
     `seconds` is that of `read_seconds`. Columns: `lost` is the accuracy of `best on test` less that of this
     choice, means over seeds, 0 to 1. `seconds` is the time until the layers are known: that of embedding and
-    judging, or that of the training steps (`time_training`) at each depth of 1 or more, with every seed.
+    judging, or that of the training steps (`time_training`) at each depth of 1 or more, with every seed. For
+    the folded model it is that of training the full one and of folding it, with every seed.
     `multiply_adds` are those of the chosen model for a clip.
 
     Raises ValueError if only the full depth was trained, and for an unknown `average`.
     """
     rows = []
-    finetuning, convexity, plan, costs, timing, probes = (sources[name] for name in SOURCES)
+    finetuning, convexity, plan, costs, timing, folding, probes = (sources[name] for name in SOURCES)
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
     for task, model in [(task, model) for task, names in models.items() for model in names]:
-        runs, scores, probe, planned, counted, timed = (
+        runs, scores, probe, planned, counted, timed, folds = (
             table[(table["task"] == task) & (table["model"] == model)].set_index("layers").sort_index()
-            for table in (finetuning, pretrained, probes, plan, costs, timing)
+            for table in (finetuning, pretrained, probes, plan, costs, timing, folding)
         )
-        trained = time_training(runs["steps"], timed).loc[1:].sum()
-        runs, full = average_seeds(runs), int(counted.index.max())
+        training, full = time_training(runs["steps"], timed), int(counted.index.max())
+        trained = training.loc[1:].sum()
+        folded = training.loc[[full]].sum() + folds.loc[[full], ["pass_seconds", "fold_seconds"]].sum(
+            axis=None
+        )
+        runs = average_seeds(runs)
         picks = pick_layers(
-            runs, scores[averages.COLUMNS[average].score], probe, int(planned.index[0]), full, tolerance
+            runs,
+            scores[averages.COLUMNS[average].score],
+            probe,
+            folds.groupby("layers")["validation_accuracy"].mean(),
+            int(planned.index[0]),
+            full,
+            tolerance,
         )
         embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
         time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}
+        time["folded model"] = folded
         time |= dict.fromkeys(CHOICES[-2:], trained)
         for choice, layers in picks.items():
             chosen = runs.loc[layers, ["accuracy", "sigma", "spread"]]
@@ -155,12 +175,14 @@ NOTES = (
     "Lost: percentage points below the best trained depth of one layer or more, mean over models.",
     "Time: until the layers are known, mean over models: of the jobs that embed and judge, by the clock, or "
     "of the training steps at every depth, by the time of a step that ran alone. The first is too long where "
-    "other jobs ran beside them, the second too short, for evaluations are not counted.",
+    "other jobs ran beside them, the second too short, for evaluations are not counted. Of the folded model: "
+    "of the training steps of the full one, and of folding it, by the clock.",
     "GMAC: billions of multiply-adds that the chosen model takes for a clip, mean over models.",
     "The plan: what Table 1 keeps. Convexity: the fewest layers within {tolerance:g} of the highest "
-    "convexity. Linear probe: the fewest within one standard error of the best probe. Middle layer: the "
-    "trained depth nearest it. The whole sweep: the best on the validation split. Best on test: by which "
-    "no one may choose.",
+    "convexity. Linear probe: the fewest within one standard error of the best probe. Folded model: the "
+    "fewest with which the full model, folded, is within {tolerance:g} of itself on the validation split. "
+    "Middle layer: the trained depth nearest it. The whole sweep: the best on the validation split. Best on "
+    "test: by which no one may choose.",
 )
 
 

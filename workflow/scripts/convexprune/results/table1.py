@@ -16,7 +16,7 @@ ADDED = (
     *("layers", "full_layers", "parameter_reduction", "full_sigma", "pruned_sigma"),
     *("full_spread", "pruned_spread", "acc_outlier", "p_value", "cached"),
     *("train_time_stderr", "train_disturbed", "inference_stderr", "disturbed", *BOTH),
-    *("onnx_latency", "onnx_disturbed"),
+    *("onnx_latency", "onnx_disturbed", "cut", "folded", "folded_sigma", "folded_spread", "fold_seconds"),
 )
 AVERAGE = "average"
 
@@ -32,6 +32,10 @@ NEEDED = {
     "costs": ("model", "task", "layers", *COSTS),
     "significance": ("model", "task", "layers", "seed", "p_value"),
     "exports": ("model", "task", "layers", "latency_median", "disturbed"),
+    "folding": (
+        *("model", "task", "layers", "accuracy", "cut_accuracy", "sigma"),
+        *("pass_seconds", "fold_seconds"),
+    ),
 }
 
 
@@ -64,6 +68,7 @@ def table1(
     costs: pd.DataFrame,
     significance: pd.DataFrame,
     exports: pd.DataFrame,
+    folding: pd.DataFrame,
     asked: Asked,
 ) -> pd.DataFrame:
     """Table 1: a row for each of the models, in their order, and a last row of averages.
@@ -76,7 +81,9 @@ def table1(
     pooling seeds would count each test item several times. The inference difference comes from the
     ratio of the median times (`ratio_median`), which interruptions hardly change. The training time is the
     number of steps of the runs times the median time of a step, measured like inference: the runs' own times
-    depend on other jobs that ran beside them.
+    depend on other jobs that ran beside them. `cut` and `folded` are accuracies of the full model cut to the
+    layers kept, without and with a folded projector; `fold_seconds` is the time that folding it took, with
+    the passes over the clips of train and validation.
 
     As in the paper, the averages of the time differences are over all models. The average of the accuracy
     differences leaves out the outliers (`outliers`).
@@ -84,7 +91,7 @@ def table1(
     Raises ValueError if a table lacks a column.
     """
     sources = {"finetuning": finetuning, "timing": timing, "plan": plan, "costs": costs, "exports": exports}
-    sources["significance"] = significance
+    sources |= {"significance": significance, "folding": folding}
     for name, columns in NEEDED.items():
         if missing := set(columns) - set(sources[name].columns):
             raise ValueError(f"the {name} table lacks the columns {sorted(missing)}: make it again")
@@ -137,6 +144,7 @@ def _task_columns(
     costs: pd.DataFrame,
     significance: pd.DataFrame,
     exports: pd.DataFrame,
+    folding: pd.DataFrame,
 ) -> pd.DataFrame:
     """The columns of one task without the outlier mark, indexed by model; inputs hold only that task."""
     plan = plan.set_index("model")
@@ -147,6 +155,14 @@ def _task_columns(
         steps=("steps", "mean"),
         cached=("cached_features", lambda kind: bool((kind != "none").any())),
     )
+    folding = folding.groupby(["model", "layers"]).agg(
+        accuracy=("accuracy", "mean"),
+        cut=("cut_accuracy", "mean"),
+        spread=("accuracy", "std"),
+        sigma=("sigma", "mean"),
+        passes=("pass_seconds", "mean"),
+        seconds=("fold_seconds", "mean"),
+    )
     timing, costs, significance, exports = (
         table.set_index(["model", "layers"]) for table in (timing, costs, significance, exports)
     )
@@ -155,8 +171,8 @@ def _task_columns(
         return table.reindex(pd.MultiIndex.from_arrays([layers.index, layers])).droplevel(1)
 
     full, full_costs = (at(table, plan["full_layers"]) for table in (runs, costs))
-    pruned, pruned_costs, times, tests, exported = (
-        at(table, plan["layers"]) for table in (runs, costs, timing, significance, exports)
+    pruned, pruned_costs, times, tests, exported, folded = (
+        at(table, plan["layers"]) for table in (runs, costs, timing, significance, exports, folding)
     )
     steps = pruned["steps"] / full["steps"]
     return pd.DataFrame(
@@ -185,6 +201,11 @@ def _task_columns(
             "pruned_latency": times["pruned_median"],
             "onnx_latency": exported["latency_median"],
             "onnx_disturbed": exported["disturbed"].astype("boolean"),
+            "cut": 100 * folded["cut"],
+            "folded": 100 * folded["accuracy"],
+            "folded_sigma": 100 * folded["sigma"],
+            "folded_spread": 100 * folded["spread"],
+            "fold_seconds": folded["passes"] + folded["seconds"],
             "full_steps": full["steps"],
             "pruned_steps": pruned["steps"],
             "full_step_time": times["step_full_median"],

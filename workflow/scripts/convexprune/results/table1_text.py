@@ -20,9 +20,11 @@ SIZES = {
     "multiply_adds": ("multiply-adds (G)", 1e9, True),
 }
 TRAINING = {"steps": ("training steps", 1, False), "step_time": ("step (ms)", 1e-3, False)}
+FOLDED = ("cut %", "folded %", "seconds")
 LATENCIES = ("inference (ms)", "by ONNX (ms)")
 # Below the table: a mark and its note, which is printed if a cell has the mark, or with these data.
 PAPERS, STANDARD = "the paper's data", "the standard test split"
+FOLDS = "Without training"  # the title of their block
 NOTES = (
     ("", "Layers: transformer layers kept / of the full model."),
     (
@@ -56,6 +58,11 @@ NOTES = (
         "By ONNX: of the exported, pruned model in ONNX Runtime on the CPU.",
     ),
     ("†", "† was measured while other work ran on the machine: measure it again before you quote it."),
+    (
+        FOLDS,
+        "Without training: the full model cut to the layers kept, and folded: with a projector that makes up "
+        "for the others. Seconds: those of folding it to every depth, by the clock, without loading it.",
+    ),
     ("", "Size: model.safetensors in float32. Multiply-adds of a clip: convolutions and matrix products."),
 )
 
@@ -110,6 +117,13 @@ def _latency_cells(values: pd.Series) -> list[str]:
     return [cell + ("†" if cell and values[mark] is True else "") for cell, mark in cells]
 
 
+def _folded_cells(values: pd.Series) -> list[str]:
+    """A row under FOLDED."""
+    error, spread = _number(values["folded_sigma"]), _number(values["folded_spread"])
+    folded = f"{_number(values['folded'])} ± {error}" + (f" [{spread}]" if spread else "")
+    return [_number(values["cut"]), folded, _number(values["fold_seconds"], ".1f")]
+
+
 def _rounded(value: float) -> str:
     """`value` to three significant digits, without an exponent; a whole number as such."""
     digits = 0 if float(value).is_integer() else max(0, 2 - math.floor(math.log10(value)))
@@ -122,10 +136,11 @@ def title_of(task: str) -> str:
 
 
 def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Title, headings and rows to print: a block per task that has any accuracy, then sizes and times."""
+    """Title, headings and rows to print: a block per task that has any accuracy, then sizes, times, folds."""
     blocks: list[tuple[str, Sequence[str], list[list[str]]]] = []
     sizes: list[list[str]] = []
     times: list[list[str]] = []
+    folds: list[list[str]] = []
     for task, prefix in asked.prefixes.items():
         values = table[[f"{prefix}_{name}" for name in (*PAPER, *ADDED)]].astype(object)
         values = values.set_axis([*PAPER, *ADDED], axis=1).set_axis(table["model"])
@@ -136,17 +151,21 @@ def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str],
         for model, row in values[values["pruned_parameters"].notna()].iterrows():
             sizes.append([model, task, *_companion_cells(row, SIZES)])
             times.append([model, task, *_latency_cells(row), *_companion_cells(row, TRAINING)])
+            if pd.notna(row["folded"]):
+                folds.append([model, task, *_folded_cells(row)])
     size_headings, training_headings = (
         [heading for heading, *_ in named.values()] for named in (SIZES, TRAINING)
     )
     blocks.append(("Parameters, size and compute", ("model", "task", *size_headings), sizes))
-    return [*blocks, ("Times", ("model", "task", *LATENCIES, *training_headings), times)]
+    blocks.append(("Times", ("model", "task", *LATENCIES, *training_headings), times))
+    return [*blocks, *([(FOLDS, ("model", "task", *FOLDED), folds)] if folds else [])]
 
 
 def _notes(blocks: Sequence[tuple[str, Sequence[str], list[list[str]]]], data: str) -> list[str]:
     """The notes that the printed cells and the `data` need."""
     marks = "".join(cell for _, _, rows in blocks for _, *cells in rows for cell in cells)
     marks += "" if data == "own" else PAPERS
+    marks += FOLDS if blocks[-1][0] == FOLDS else ""
     marks += STANDARD if data == "standard" and any(title == TITLES["words"] for title, *_ in blocks) else ""
     return [note for mark, note in NOTES if mark in marks]
 

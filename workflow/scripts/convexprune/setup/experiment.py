@@ -180,13 +180,20 @@ def plan_settings(config: Config) -> dict[str, Any]:
     }
 
 
+def start_of(config: Config, model: str, layers: int) -> str:
+    """What a training starts from: the full model always from the pretrained encoder."""
+    full = layers == config["models"][model]["layers"]
+    return "pretrained" if full else config["finetuning"]["start"]
+
+
 def finetuning_settings(config: Config, model: str, task: str, layers: int) -> dict[str, Any]:
     """Only the settings that this run depends on: a full model's lack the learning rate of pruned ones."""
-    other = {"seeds", "micro_batch_size", "gradient_checkpointing"}
+    other = {"seeds", "micro_batch_size", "gradient_checkpointing", "report_to"}
     settings = {key: value for key, value in config["finetuning"].items() if key not in other}
     full_layers = config["models"][model]["layers"]
     size = "full" if layers == full_layers else "pruned"
     settings["learning_rate"] = settings["learning_rate"][task][size]
+    settings["start"] = start_of(config, model, layers)
     settings["full_layers"] = full_layers
     settings |= config["clips"]
     return dict(sorted(settings.items()))

@@ -125,8 +125,13 @@ class Survey:
     @property
     def clip(self) -> float:
         """The length of a clip, in seconds: that of 95 % of the recordings, in steps of half a second."""
-        long = float(self.sounds["seconds"].quantile(0.95))
-        return min(LONGEST_CLIP, max(1, math.ceil(round(2 * long, 6)) / 2))
+        return choose_clip(self.sounds["seconds"])
+
+
+def choose_clip(seconds: pd.Series) -> float:
+    """The length of a clip that has 95 % of recordings of `seconds` in full, in steps of half a second."""
+    long = float(seconds.quantile(0.95))
+    return min(LONGEST_CLIP, max(1, math.ceil(round(2 * long, 6)) / 2))
 
 
 def check(found: Survey) -> None:

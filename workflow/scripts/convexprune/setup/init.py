@@ -17,7 +17,7 @@ import yaml
 
 from convexprune.data.recordings import is_text
 from convexprune.jobs import csv_files, files, messages
-from convexprune.setup import configuration, file_names, model_files, needs
+from convexprune.setup import configuration, file_names, model_files, needs, schema
 from convexprune.setup.findings import MIN_SPEAKER_FILES, SEED, Survey, count_scored, describe
 from convexprune.setup.survey import survey
 
@@ -43,8 +43,9 @@ def init(
     of a folder's file names are. NAME.csv is written for a folder, and with `unseen_speakers`.
 
     Raises ValueError before it writes anything, if there is nothing to work with, a file would be
-    overwritten, or a run would refuse the config because of a path or the model.
+    overwritten, a run would refuse the config because of a path or the model, or this is not the repository.
     """
+    schema.validator()  # outside the repository it refuses
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(
             f"--name {name}: use letters, digits, '.', '_' and '-' only, the first a letter or digit"

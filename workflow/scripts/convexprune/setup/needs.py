@@ -29,7 +29,7 @@ START = 0.12  # minutes until a job starts its work: imports, opening files
 STEP = 0.02 / 60  # minutes of a training step that do not depend on the model
 ALONE = ("export_model", "time_models")  # no other job runs beside them, so that none disturbs the times
 RECORDINGS = 106_000  # of Speech Commands' main archive; the paper's test archive adds 5 %
-ON_GPU = ("cache_features", "embed", "finetune", "time_models")
+ON_GPU = ("cache_features", "embed", "finetune", "fold_layers", "fold_model", "time_models")
 
 
 # Memory (MB) of each rule that is submitted to a cluster: a base, a factor for the MB of the model's weights,
@@ -41,6 +41,8 @@ MEMORY = {
     "embed": (4_000, 4, 0),
     "export_model": (4_000, 6, 0),
     "finetune": (4_000, 10, 0),
+    "fold_layers": (4_000, 6, 0),
+    "fold_model": (4_000, 6, 0),
     "import_model": (2_000, 4, 0),
     "ingest_archives": (4_000, 0, 0),
     "ingest_table": (4_000, 0, 0),
@@ -78,7 +80,7 @@ def memory(job: Job, config: Config) -> int:
 def memory_of_longer(job: Job, config: Config) -> float:
     """MB that clips of more than a second take, beyond what they take in the first."""
     further, recipe = max(0.0, config["clips"]["seconds"] - 1), config["finetuning"]
-    if job.rule in ("embed", "cache_features"):
+    if job.rule in ("embed", "cache_features", "fold_layers", "fold_model"):
         return further * config["embeddings"]["batch_size"] * SECOND_MB
     if job.rule in ("finetune", "time_models"):
         clips = recipe["micro_batch_size"] or recipe["batch_size"]
@@ -101,6 +103,8 @@ def minutes(job: Job, config: Config) -> float:
         work = clips * clip / rate
     elif job.rule == "cache_features":
         work = 4 * clips * clip / rate  # training and validation splits
+    elif job.rule in ("fold_layers", "fold_model"):
+        work = 0.25 + 5 * clips * clip / rate  # all splits
     elif job.rule == "finetune":
         settings = config["finetuning"]
         evaluations = settings["max_steps"] / settings["eval_steps"]
@@ -220,6 +224,9 @@ def list_jobs(config: Config) -> list[Job]:
     jobs += [Job("embed", name, models[name]["layers"]) for name, _, _ in embedded]
     jobs += [Job("score_convexity", name, models[name]["layers"]) for name, _, _ in scored]
     jobs += [Job("finetune", run.model, run.layers) for run in experiment.list_runs(config, kept)]
+    if config["finetuning"]["start"] == "folded":
+        runs = [run for run in experiment.list_runs(config, kept) if run.layers < models[run.model]["layers"]]
+        jobs += [Job("fold_model", run.model, models[run.model]["layers"]) for run in runs]
     for name, model in models.items():
         for task in tasks:
             full = model["layers"]
@@ -229,6 +236,7 @@ def list_jobs(config: Config) -> list[Job]:
                 jobs.append(Job("probe_layers", name, full))
             timed = experiment.timed_layers(config, name, task, kept(name, task))
             jobs += [Job("time_models", name, full)] * len(timed)
+            jobs += [Job("fold_layers", name, full)] * len(config["finetuning"]["seeds"])
             jobs.append(Job("export_model", name, full))
     return [*jobs, Job("count_costs"), Job("project_embeddings")]
 

@@ -30,10 +30,16 @@ TYPES = {"object": "a mapping", "array": "a list", "string": "text", "integer": 
 def validator() -> Validator:
     """The validator of the schema. Numbers must be finite.
 
-    Whole numbers must be written without a point, because paths contain them.
+    Whole numbers must be written without a point, because paths contain them. Raises ValueError outside the
+    repository, since only there is the schema.
     """
     from jsonschema import Draft202012Validator, validators
 
+    if not SCHEMA.exists():
+        raise ValueError(
+            "configs belong to the workflow, which the package alone does not bring: run this command in a "
+            "clone of the repository, by .venv/bin/python -m convexprune"
+        )
     types = Draft202012Validator.TYPE_CHECKER
 
     def is_number(checker: Any, value: Any) -> bool:

@@ -14,20 +14,29 @@ BEST = {"linestyle": "none", "marker": "*", "markersize": 8.5, "markeredgecolor"
 
 
 def tabulate(
-    convexity: pd.DataFrame, finetuning: pd.DataFrame, models: Sequence[str], task: str, average: str
+    convexity: pd.DataFrame,
+    finetuning: pd.DataFrame,
+    folding: pd.DataFrame,
+    models: Sequence[str],
+    task: str,
+    average: str,
 ) -> pd.DataFrame:
-    """Accuracy of `models` fine-tuned to `task` at each depth, and the pretrained model's convexity there.
+    """Accuracy of `models` for `task` at each depth, and the pretrained model's convexity there.
 
-    A row per model and depth, in %: `score` and `stderr`, the convexity of the dataset of the task's name and
+    A row per model, `kind` (trained: fine-tuned with so many layers; folded: the full model, folded to so
+    many) and depth, in %: `score` and `stderr`, the convexity of the dataset of the task's name and
     its error; `accuracy`, its `sigma` and its `spread`, the standard deviation over `seeds` runs (missing
     for one). Raises ValueError if there are no rows.
     """
     convexity = style.in_percent(convexity, average)
     pretrained = convexity[(convexity["state"] == "pretrained") & (convexity["dataset"] == task)]
-    runs = finetuning[(finetuning["task"] == task) & finetuning["model"].isin(models)]
-    runs = style.average_runs(runs)
+    runs = pd.concat([finetuning.assign(kind="trained"), folding.assign(kind="folded")])
+    runs = runs[(runs["task"] == task) & runs["model"].isin(models)]
+    tables = {"trained": finetuning, "folded": folding}
+    runs = pd.concat([style.average_runs(table).assign(kind=kind) for kind, table in tables.items()])
+    runs = runs[(runs["task"] == task) & runs["model"].isin(models)]
     points = runs.merge(pretrained[["model", "layers", "score", "stderr"]], on=["model", "layers"])
-    if points.empty:
+    if not (points["kind"] == "trained").any():
         raise ValueError(f"no model was both fine-tuned to {task} and scored on {task}: nothing to draw")
     return points
 
@@ -36,6 +45,7 @@ def draw(
     *,
     convexity: pd.DataFrame,
     finetuning: pd.DataFrame,
+    folding: pd.DataFrame,
     models: Sequence[str],
     average: str,
     swept: Sequence[str],
@@ -44,22 +54,25 @@ def draw(
     """Test accuracy after pruning against the pretrained model's convexity at that layer.
 
     A point is a depth at which a model of `swept` was fine-tuned to `task`. Error bars are the standard error
-    of the convexity and the standard deviation of the accuracy over seeds (sigma for one seed).
+    of the convexity and the standard deviation of the accuracy over seeds (sigma for one seed). Dotted
+    curves are full models, folded to each depth.
     """
-    data = tabulate(convexity, finetuning, swept, task, average)
+    data = tabulate(convexity, finetuning, folding, swept, task, average)
     with style.drawing(models):
         figure = Figure((style.WIDTH, 3.6), layout="constrained")
         ax = figure.subplots()
         labels = []
         looks = style.find_looks(models, data)
         for model, look in looks.items():
-            curve = data[data["model"] == model].sort_values("layers")
+            own = data[data["model"] == model].sort_values("layers")
+            curve, folded = (own[own["kind"] == kind] for kind in ("trained", "folded"))
             pruned = curve[curve["layers"] < curve["full_layers"]]
             best = pruned.nlargest(1, "accuracy")
             error = curve["spread"].fillna(curve["sigma"])
             bars = {"xerr": curve["stderr"], "yerr": error, "elinewidth": 0.5, "linewidth": 0.4}
             faint = style.mixed(look["color"], "white")
             ax.errorbar(curve["score"], curve["accuracy"], color=faint, **bars, zorder=1)
+            ax.plot(folded["score"], folded["accuracy"], color=look["color"], **style.FOLDED)
             for chosen, form in (
                 (pruned.drop(best.index), look | style.POINT),
                 (curve.drop(pruned.index), look | style.POINT | style.HOLLOW),
@@ -76,6 +89,7 @@ def draw(
         handles += [
             Line2D([], [], color="silver", label="best pruned model", **BEST),
             Line2D([], [], color="black", marker="o", label="full model", **style.POINT, **style.HOLLOW),
+            Line2D([], [], color="grey", label="folded, not trained", **style.FOLDED),
         ]
         title = "numbers: layers kept (the paper's + 1)"
         style.add_legend(figure, handles, title)

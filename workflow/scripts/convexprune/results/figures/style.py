@@ -35,6 +35,11 @@ MODELS = (BLUE, ORANGE, GREEN, PINK, SKY, RED, GREY)
 MARKERS = "osD^vPXp"  # one more than MODELS, so that pairs of both repeat late
 LAYERS = "transformer layers kept (the paper's layer number + 1)"
 POINT = {"linestyle": "none", "markersize": 3.5}
+FOLDED = {
+    "linestyle": (0, (1, 1.2)),
+    "linewidth": 0.9,
+    "zorder": 1.5,
+}  # a curve of models that were not trained
 HOLLOW = {"markerfacecolor": "white"}
 STYLE = {
     "font.size": 7,

@@ -27,11 +27,16 @@ FRONT = {"color": "grey", "linewidth": 0.8, "linestyle": (0, (3, 1)), "drawstyle
 
 
 def tabulate(
-    finetuning: pd.DataFrame, costs: pd.DataFrame, timing: pd.DataFrame, plan: pd.DataFrame
+    finetuning: pd.DataFrame,
+    costs: pd.DataFrame,
+    timing: pd.DataFrame,
+    plan: pd.DataFrame,
+    folding: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Accuracy and costs of the fine-tuned models: a row per task, model, layers and `cost` of COSTS.
+    """Accuracy and costs of the fine-tuned models: a row per task, model, kind, layers and `cost` of COSTS.
 
-    The tables are those of results/README.md. `kind` is `full`, `pruned` (as planned) or `sweep`.
+    The tables are those of results/README.md. `kind` is `full`, `pruned` (as planned), `sweep`, or `folded`:
+    the full model, folded to so many layers, which is never on the front.
     `accuracy`, `sigma` and `spread` are in %: means and deviation over `seeds` runs. `value` is the cost:
     `latency` in ms, `bytes` in MB, `multiply_adds` in billions. Latency is that of the full model (the median
     over all its measurements) times the ratio measured for these layers (`ratio_median`). Both models were
@@ -42,6 +47,7 @@ def tabulate(
     key = ["task", "model"]
     runs = style.average_runs(finetuning)
     runs["kind"] = style.name_runs(runs, plan)
+    folded = style.average_runs(folding).assign(kind="folded")
     full = timing.groupby([*key, "full_layers"], as_index=False).agg(
         latency=("full_median", "median"), disturbed=("disturbed", "any")
     )
@@ -50,13 +56,15 @@ def tabulate(
     others["latency"] *= others["ratio_median"]
     latency = pd.concat([full, others])[[*key, "layers", "latency", "disturbed"]]
     counted = costs[[*key, "layers", "bytes", "multiply_adds"]]
-    points = runs.merge(counted).merge(latency, how="left")
+    points = pd.concat([runs, folded]).merge(counted).merge(latency, how="left")
     names = [column for column in points if column not in COSTS]
     table = points.melt(names, list(COSTS), var_name="cost").dropna(subset="value")
     table["value"] *= table["cost"].map({cost: factor for cost, (_, factor) in COSTS.items()})
     table["disturbed"] = table["disturbed"].eq(True) & (table["cost"] == "latency")
-    fronts = [find_front(group) for _, group in table.groupby(["task", "cost"], sort=False)]
-    return table.assign(front=pd.concat(fronts)).sort_values(["task", "cost", "model", "layers"])
+    trained = table[table["kind"] != "folded"]
+    fronts = pd.concat([find_front(group) for _, group in trained.groupby(["task", "cost"], sort=False)])
+    table["front"] = fronts.reindex(table.index, fill_value=False)
+    return table.sort_values(["task", "cost", "model", "layers"])
 
 
 def find_front(points: pd.DataFrame) -> pd.Series:
@@ -73,13 +81,14 @@ def draw(
     costs: pd.DataFrame,
     timing: pd.DataFrame,
     plan: pd.DataFrame,
+    folding: pd.DataFrame,
     models: Sequence[str],
 ) -> tuple[Figure, pd.DataFrame]:
     """Test accuracy against each of COSTS, a row of panels per task.
 
-    The Pareto front is dashed. Numbers are the layers kept by the models on it.
+    The Pareto front is dashed, folded models are dotted. Numbers are the layers kept by the models on it.
     """
-    data = tabulate(finetuning, costs, timing, plan)
+    data = tabulate(finetuning, costs, timing, plan, folding)
     tasks = style.in_order(task for task in plan["task"] if task in set(data["task"]))
     looks = style.find_looks(models, data)
     with style.drawing(models):
@@ -105,6 +114,7 @@ def draw(
                 if kind in set(data["kind"])
             ),
             Line2D([], [], label="Pareto front", **FRONT),
+            Line2D([], [], color="grey", label="folded, not trained", **style.FOLDED),
         ]
         style.add_legend(figure, handles, "numbers: layers kept (the paper's + 1)")
         for task, axes in zip(tasks, grid, strict=True):
@@ -119,6 +129,9 @@ def draw(
 
 def _draw_model(ax: Axes, points: pd.DataFrame, look: dict[str, str]) -> None:
     """Draw one model's depths, joined in order, with the errors of their accuracies."""
+    folded = points[points["kind"] == "folded"]
+    ax.plot(folded["value"], folded["accuracy"], color=look["color"], **style.FOLDED)
+    points = points[points["kind"] != "folded"]
     error = points["spread"].fillna(points["sigma"])
     faint = style.mixed(look["color"], "white")
     bars = {"elinewidth": 0.5, "linewidth": 0.4, "zorder": 1}
