@@ -278,7 +278,8 @@ def test_real_digits_are_measured_and_whisper_is_pruned(reader, root, shared):
     scores = pd.read_csv(results / "convexity.csv").set_index(["dataset", "state"])
     best = {state: scores.loc[("words", state), "score"].max() for state in ("pretrained", "untrained")}
     assert best["pretrained"] - best["untrained"] > 0.2
-    assert pd.read_csv(results / "table1.csv").word_pruned.notna().all()
+    table = pd.read_csv(results / "table1.csv").set_index("model")
+    assert table.word_pruned["whisper-tiny.en"] > 20  # twice chance, on a voice that it has not heard
 
 
 def test_a_model_is_only_cut(reader):

@@ -60,10 +60,22 @@ def test_the_splits_foreseen_for_several_labels_are_those_of_the_run(table, aske
     assert set(config["tasks"]) == set(config["datasets"])
 
 
+@pytest.mark.parametrize(("speakers", "voices"), [(6, 1), (10, 2), (15, 3), (0, 0)])
+def test_convexity_is_measured_on_train_where_validation_has_too_few_voices(table, speakers, voices):
+    """A fifth of the speakers is in validation. With none known, splits have recordings of everybody."""
+    names = [f"s{number % max(1, speakers)}" for number in range(len(table))]
+    table = table.assign(speaker=names) if speakers else table.drop(columns="speaker")
+    printed, config = run_init(table, tasks="emotion,sentence")
+    few = 0 < voices < 3
+    assert (f"has too few speakers ({voices}) to show what speakers have in common" in printed) == few
+    for dataset in config["datasets"].values():
+        assert dataset.get("convexity_split", "validation") == ("train" if few else "validation")
+
+
 def test_words_keep_their_name_and_come_before_other_labels(table):
     printed, config = run_init(table.rename(columns={"sentence": "word"}))
     assert config["tasks"] == ["words", "emotion", "speakers"]
-    assert "  words: {}\n" in Path("list.yaml").read_text(encoding="utf-8")
+    assert "  words: {convexity_split: train}\n" in Path("list.yaml").read_text(encoding="utf-8")
     assert "labels        words, 10: s0 24" in printed
 
 

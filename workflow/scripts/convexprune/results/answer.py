@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 SIGNIFICANT = 0.05
+WIDE = 10  # points: a difference that is known no better than this is not known
 
 
 class Tables(NamedTuple):
@@ -69,6 +70,8 @@ def describe_accuracy(full: float, pruned: float, compared: pd.Series) -> str:
     low, high = 100 * compared["difference_low"], 100 * compared["difference_high"]
     if compared["p_value"] < SIGNIFICANT:
         verdict = f"It is {'less' if pruned < full else 'more'} accurate"
+    elif low <= 0 <= high and high - low > WIDE:
+        verdict = "The test items are too few to tell whether accuracy differs"
     elif low <= 0 <= high:
         verdict = "No difference in accuracy was found"
     else:

@@ -17,6 +17,7 @@ from convexprune.setup.experiment import drawing_settings
 
 SEED = 0  # of the splits that init or the run draws
 MIN_SPEAKER_FILES = 20  # a speaker must have more training recordings than this
+VOICES = 3  # a split of fewer speakers hardly shows what is common to speakers
 LONGEST_CLIP = 30  # seconds, the most that the schema allows
 
 
@@ -90,6 +91,19 @@ class Survey:
             return pd.Series("train", index=self.table.index)
         return pd.Series(draw(self.table, drawing), index=self.table.index, dtype=object)
 
+    @property
+    def scored_split(self) -> str:
+        """The split that convexity of labels is measured on: validation, or train if that has too few voices.
+
+        Within one voice a label can be convex at every layer, so that no layer is told from another.
+        """
+        few = self.has_speakers and self.count_voices("validation") < VOICES
+        return "train" if few and self.count_voices("train") >= VOICES else "validation"
+
+    def count_voices(self, split: str) -> int:
+        """Speakers in `split`."""
+        return int(self.table["speaker"][self.splits == split].nunique())
+
     def count(self, split: str, name: str = "") -> int:
         """Recordings of `split`, of all or of the dataset `name`, as given or as the run will draw them."""
         splits = self.splits[self.classes(name).index] if name else self.splits
@@ -146,6 +160,11 @@ def check(found: Survey) -> None:
             f"{slow} recordings are sampled below {SAMPLING_RATE} Hz: models that know wide-band speech hear "
             "less in them"
         )
+    if found.label_tasks and found.scored_split == "train":
+        found.problems.append(
+            f"the split validation has too few speakers ({found.count_voices('validation')}) to show what "
+            "speakers have in common: convexity of labels is measured on the split train"
+        )
     if found.label_tasks and (scored := count_scored(found)) < 200:
         found.problems.append(
             f"about {scored} recordings to measure convexity on: scores will be uncertain "
@@ -169,8 +188,8 @@ def check_classes(found: Survey, name: str, cause: str) -> list[str]:
             f"{found.source}: {cause}{len(found.classes(name))} usable recordings of {len(counts)} "
             f"labels{label}; at least 2 labels are needed" + indented(found.problems)
         )
-    if name in found.tasks and (alone := counts.index[counts["validation"] < 2].tolist()):
-        reason = "fewer than 2 recordings in the split validation, which convexity is measured on"
+    if name in found.tasks and (alone := counts.index[counts[found.scored_split] < 2].tolist()):
+        reason = f"fewer than 2 recordings in the split {found.scored_split}, which convexity is measured on"
         if len(alone) == len(counts):
             raise ValueError(
                 f"{found.source}: {cause}every label{label} has {reason}; give more, 10 of a label at least"
@@ -193,7 +212,7 @@ def check_classes(found: Survey, name: str, cause: str) -> list[str]:
 
 def count_scored(found: Survey) -> int:
     """The recordings that convexity is measured on, of the dataset of labels that has the fewest."""
-    return min(found.count("validation", name) for name in found.label_tasks)
+    return min(found.count(found.scored_split, name) for name in found.label_tasks)
 
 
 def describe(found: Survey) -> str:

@@ -288,6 +288,8 @@ def make_corpus(found: Survey, csv: str) -> list[str]:
 def make_datasets(found: Survey) -> list[str]:
     """The lines of the config on the datasets of the tasks."""
     lines = ["# What convexity is measured on, layer by layer."]
+    if found.scored_split == "train":
+        lines[0] += " The split validation has too few speakers for it."
     if "word" in found.table:
         lines[0] += " English words can be cut into phonemes too:"
         share = "up to 5 % of the recordings may fail to align: max_failed_share"
@@ -295,8 +297,9 @@ def make_datasets(found: Survey) -> list[str]:
     lines.append("datasets:")
     for name in found.label_tasks:
         column = found.labels[name]
-        described = "{}" if (name, column) == ("words", "word") else f"{{label: {plain(column)}}}"
-        lines.append(f"  {plain(name)}: {described}")
+        keys = [] if (name, column) == ("words", "word") else [f"label: {plain(column)}"]
+        keys += ["convexity_split: train"] if found.scored_split == "train" else []
+        lines.append(f"  {plain(name)}: {{{', '.join(keys)}}}")
     if "speakers" in found.tasks:
         lines += [
             "  speakers:  # in splits of their own of the training recordings",
