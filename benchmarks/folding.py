@@ -117,7 +117,7 @@ def main():
     if options.max_steps:
         RECIPE["max_steps"] = options.max_steps
     machine = devices.begin(0, options.threads)
-    tables = [pd.read_csv(options.output)] if options.output.exists() else []
+    tables = [csv_files.read(options.output)] if options.output.exists() else []
     done = {cell for table in tables for cell in table[CELL].itertuples(index=False, name=None)}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

@@ -140,8 +140,8 @@ def main():
     plan = csv_files.read(options.results / "plan.csv").set_index(["model", "task"])["layers"]
     machine = devices.begin(0, options.threads)
     by_depth = options.output.with_suffix(".depths.csv")
-    rows = pd.read_csv(options.output).to_dict("records") if options.output.exists() else []
-    tables = [pd.read_csv(by_depth)] if by_depth.exists() else []
+    rows = csv_files.read(options.output).to_dict("records") if options.output.exists() else []
+    tables = [csv_files.read(by_depth)] if by_depth.exists() else []
     done = {tuple(row[name] for name in CELL) for row in rows}
     for model in options.models or config["models"]:
         for task in options.tasks or config["tasks"]:

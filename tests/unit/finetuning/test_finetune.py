@@ -54,7 +54,7 @@ def test_metrics_hold_what_was_run_and_measured(run, tones):
         "steps": 80,
         "epochs": pytest.approx(80 / 3),
         "learning_rate": 1e-2,
-        "settings": SETTINGS | {"padding": "zeros", "seconds": 1},
+        "settings": SETTINGS | {"padding": "zeros", "seconds": 1, "start": "pretrained"},
         "threads": 1,
         "base": {"id": "some/tiny", "revision": "abc", "fingerprint": provenance["fingerprint"]},
     }

@@ -31,8 +31,9 @@ def read_embeddings(path):
 
 
 def read_features(path):
+    names = ("encoder", "inputs", "seconds", "padding")
     with hdf5.read(path, "features") as file:
-        items, told = len(file["features"]), [file.attrs[name] for name in ("encoder", "inputs", "seconds")]
+        items, told = len(file["features"]), [file.attrs[name] for name in names]
     features.check_features(path, *told)
     return [features.read_features(path, np.arange(items))]
 

@@ -7,14 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from convexprune.jobs import csv_files, locales
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from convexprune.alignment.comparison import Comparison
+from convexprune.jobs import locales
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -255,7 +250,7 @@ def add_fold(commands: Commands) -> None:
     )
     command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (all)")
     command.add_argument("--revision", default="main", help="of a model of the hub (main)")
-    command.set_defaults(run=run_fold)
+    command.set_defaults(run=run_fold, extra="models")
 
 
 def run_fold(options: argparse.Namespace) -> None:
@@ -285,47 +280,10 @@ def add_compare_alignments(commands: Commands) -> None:
 
 
 def run_compare_alignments(options: argparse.Namespace) -> None:
-    from convexprune.alignment.comparison import compare_alignments
+    from convexprune.alignment import comparison
 
-    alignments = [read_phones(path) for path in (options.first, options.second)]
-    print(comparison_as_text(compare_alignments(*alignments)))
-
-
-def read_phones(path: Path) -> pd.DataFrame:
-    """Item, start, end and label of aligned phones. ValueError says what is missing or not a number."""
-    table = csv_files.read(path)
-    if missing := [name for name in ("item", "start", "end", "label") if name not in table]:
-        raise ValueError(f"{path} has no column {', '.join(missing)}: it is no file of phones")
-    try:
-        return table.astype({"start": int, "end": int})
-    except ValueError as error:
-        raise ValueError(f"{path}: start and end must be positions in samples ({error})") from error
-
-
-def comparison_as_text(result: Comparison) -> str:
-    first, second = result.n_phones
-    lines = [
-        f"{result.n_items} recordings in both, {result.n_only_first} only in the first, "
-        f"{result.n_only_second} only in the second",
-        f"{first} phones in the first, {second} in the second; {result.n_matched} matched, "
-        f"{result.n_same_label} of them with the same label",
-        *renamed_as_text(result.renamed),
-        "",
-        f"{'boundary':14} {'count':>7} {'median':>9} {'90th perc.':>11} {'<= 20 ms':>9} {'<= 50 ms':>9}",
-    ]
-    lines += [
-        f"{kind:14} {row['count']:7.0f} {row['median']:6.1f} ms {row['p90']:8.1f} ms "
-        f"{100 * row['within_20']:7.1f} % {100 * row['within_50']:7.1f} %"
-        for kind, row in result.boundaries.iterrows()
-    ]
-    return "\n".join(lines)
-
-
-def renamed_as_text(renamed: list[tuple[str, str, int]]) -> list[str]:
-    """The phones to which the two alignments give different names, the most frequent first."""
-    most = [f"{first} is {second} ({count})" for first, second, count in renamed[:10]]
-    more = [f"{len(renamed) - 10} more pairs"] if len(renamed) > 10 else []
-    return [f"other labels: {', '.join(most + more)}"] if renamed else []
+    alignments = [comparison.read_phones(path) for path in (options.first, options.second)]
+    print(comparison.as_text(comparison.compare_alignments(*alignments)))
 
 
 def add_init(commands: Commands) -> None:

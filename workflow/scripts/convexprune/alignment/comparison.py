@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from convexprune.data.corpus import SAMPLING_RATE
+from convexprune.jobs import csv_files
 
 BOUNDARIES = ("start of word", "inside", "end of word")
 
@@ -110,3 +112,41 @@ def summarise(differences: list[int]) -> dict[str, float]:
         "within_20": (distance <= 20).mean(),
         "within_50": (distance <= 50).mean(),
     }
+
+
+def read_phones(path: Path) -> pd.DataFrame:
+    """Item, start, end and label of aligned phones. ValueError says what is missing or not a number."""
+    table = csv_files.read(path)
+    if missing := [name for name in ("item", "start", "end", "label") if name not in table]:
+        raise ValueError(f"{path} has no column {', '.join(missing)}: it is no file of phones")
+    try:
+        return table.astype({"start": int, "end": int})
+    except ValueError as error:
+        raise ValueError(f"{path}: start and end must be positions in samples ({error})") from error
+
+
+def as_text(result: Comparison) -> str:
+    """What the command `compare-alignments` prints."""
+    first, second = result.n_phones
+    lines = [
+        f"{result.n_items} recordings in both, {result.n_only_first} only in the first, "
+        f"{result.n_only_second} only in the second",
+        f"{first} phones in the first, {second} in the second; {result.n_matched} matched, "
+        f"{result.n_same_label} of them with the same label",
+        *renamed_as_text(result.renamed),
+        "",
+        f"{'boundary':14} {'count':>7} {'median':>9} {'90th perc.':>11} {'<= 20 ms':>9} {'<= 50 ms':>9}",
+    ]
+    lines += [
+        f"{kind:14} {row['count']:7.0f} {row['median']:6.1f} ms {row['p90']:8.1f} ms "
+        f"{100 * row['within_20']:7.1f} % {100 * row['within_50']:7.1f} %"
+        for kind, row in result.boundaries.iterrows()
+    ]
+    return "\n".join(lines)
+
+
+def renamed_as_text(renamed: list[tuple[str, str, int]]) -> list[str]:
+    """The phones to which the two alignments give different names, the most frequent first."""
+    most = [f"{first} is {second} ({count})" for first, second, count in renamed[:10]]
+    more = [f"{len(renamed) - 10} more pairs"] if len(renamed) > 10 else []
+    return [f"other labels: {', '.join(most + more)}"] if renamed else []
