@@ -101,7 +101,8 @@ def test_the_seed_decides(tones):
     assert (other.training_log["loss"] != one.training_log["loss"]).all()
 
 
-def test_the_seed_decides_the_order_of_clips(tones, monkeypatch):
+@pytest.mark.parametrize("clips", [{}, {"seconds": 2, "padding": "mask"}])
+def test_seed_and_pass_decide_the_order_of_clips(tones, monkeypatch, clips):
     read, orders = corpus.read_clips, {}
 
     def note(path, start, end, seconds):
@@ -111,10 +112,11 @@ def test_the_seed_decides_the_order_of_clips(tones, monkeypatch):
     monkeypatch.setattr(corpus, "read_clips", note)
     for seed in (0, 1):
         orders[seed] = []
-        train(tones, seed=seed, max_steps=3)
+        train(tones, seed=seed, max_steps=6, eval_steps=6, **clips)
     epoch = 3 * 12
-    assert sorted(orders[0][:epoch]) == sorted(orders[1][:epoch])
-    assert orders[0][:epoch] != orders[1][:epoch]
+    first, second = (orders[0][start : start + epoch] for start in (0, epoch))
+    assert sorted(first) == sorted(second) == sorted(orders[1][:epoch])
+    assert first != orders[1][:epoch] and first != second
 
 
 MASKED = {"seconds": 2, "padding": "mask"}
@@ -136,9 +138,16 @@ def test_masked_clips_of_like_length_share_a_batch_and_results_are_in_the_datase
             assert labels[int(fine_tuned.model(**inputs).logits.argmax())] == predicted
 
 
-def test_masks_of_training_must_fit_into_the_shortest_clip(tones):
-    with pytest.raises(ValueError, match=r"set finetuning\.spec_augment to false"):
-        build_classifier(tones / "tiny", list(PITCHES), 2, Recipe(**SETTINGS | {"spec_augment": True}), 0.03)
+def test_short_clips_are_trained_with_masks_as_short(tones):
+    """Transformers refuses a batch of clips that are all shorter than SpecAugment's masks."""
+    table = pd.read_csv(tones / "words.csv")
+    rows = table.index[table["split"] == "train"]
+    table.loc[rows[:20], "end"] = table.loc[rows[:20], "start"] + 400  # a frame
+    table.to_csv(tones / "short.csv", index=False)
+    course = {"batch_size": 4, "spec_augment": True, "dataset": "short.csv"}
+    fine_tuned = train(tones, max_steps=9, eval_steps=9, **course, **MASKED)
+    assert fine_tuned.model.config.mask_time_length == 2
+    assert np.isfinite(fine_tuned.training_log["loss"]).all()
 
 
 @pytest.mark.parametrize("freeze", [True, False])
@@ -237,7 +246,7 @@ KILLS = {
 }
 
 
-def train_until(module, name, count, folder, checkpoint):
+def train_until(module, name, count, folder, checkpoint, course):
     """Train in a process that is killed when `module.name` is called for the count-th time."""
     function, calls = getattr(module, name), itertools.count(1)
 
@@ -247,23 +256,28 @@ def train_until(module, name, count, folder, checkpoint):
         return function(*args, **kwargs)
 
     setattr(module, name, call)
-    train(folder, options={"checkpoint": checkpoint}, **CUT_OFF)
+    train(folder, options={"checkpoint": checkpoint}, **course)
+
+
+COURSES = {"zeros": CUT_OFF, "mask": CUT_OFF | {"seconds": 2, "padding": "mask"}}
 
 
 @pytest.fixture(scope="session")
-def whole(tones):
-    return train(tones, **CUT_OFF)
+def wholes(tones):
+    return {padding: train(tones, **course) for padding, course in COURSES.items()}
 
 
+@pytest.mark.parametrize("padding", ["zeros", "mask"])
 @pytest.mark.parametrize("kill", KILLS)
-def test_a_killed_run_ends_as_an_uninterrupted_one(tones, tmp_path, kill, whole):
+def test_a_killed_run_ends_as_an_uninterrupted_one(tones, tmp_path, kill, padding, wholes):
+    course, whole = COURSES[padding], wholes[padding]
     process = multiprocessing.get_context("fork").Process(
-        target=train_until, args=(*KILLS[kill], tones, tmp_path / "checkpoint")
+        target=train_until, args=(*KILLS[kill], tones, tmp_path / "checkpoint", course)
     )
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    resumed = train(tones, options={"checkpoint": tmp_path / "checkpoint"}, **CUT_OFF)
+    resumed = train(tones, options={"checkpoint": tmp_path / "checkpoint"}, **course)
     assert measured(resumed) == measured(whole)
     pd.testing.assert_frame_equal(resumed.training_log, whole.training_log)
     pd.testing.assert_frame_equal(resumed.predictions, whole.predictions)

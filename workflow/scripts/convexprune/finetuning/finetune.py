@@ -28,6 +28,7 @@ from convexprune.finetuning import features, metrics, resuming, trainer
 from convexprune.finetuning.recipe import Recipe
 from convexprune.jobs import csv_files, files, provenance
 from convexprune.models import devices, encoders, loading, padding, positions, pruning
+from convexprune.models.architectures import layout_of
 from convexprune.models.devices import Machine
 from convexprune.setup import imports, model_files
 from convexprune.setup.experiment import Run
@@ -160,24 +161,18 @@ def measure_clips(table: pd.DataFrame, recipe: Recipe) -> np.ndarray:
 
 def measure_heard(model: PreTrainedModel, table: pd.DataFrame, recipe: Recipe) -> np.ndarray | None:
     """The samples (N,) that `model` hears of each clip of a dataset; None if it hears the padding too."""
-    if recipe.padding == "zeros":
-        return None
-    return padding.measure_heard(model.config, measure_clips(table, recipe))
+    masked = recipe.padding == "mask" and layout_of(model.config).masks
+    return padding.measure_heard(model.config, measure_clips(table, recipe)) if masked else None
 
 
 def build_classifier(
-    encoder: str | os.PathLike[str],
-    labels: list[str],
-    layers: int,
-    recipe: Recipe,
-    shortest: float | None = None,
+    encoder: str | os.PathLike[str], labels: list[str], layers: int, recipe: Recipe
 ) -> tuple[PreTrainedModel, int]:
     """The classifier of `labels` on `encoder` pruned to `layers` layers, and the full one's parameter count.
 
     If the recipe starts from a folded model, that is in the folder `encoder` (`folds.fold_model`). Otherwise
     torch's generator draws the new head. Raises ValueError if the encoder does not have `recipe.full_layers`
-    layers or cannot take the clips, and if its config asks for masks that do not fit into the `shortest` clip
-    (in seconds; None: they are padded to one length).
+    layers or cannot take the clips, and if its config asks for masks that do not fit into a clip.
     """
     if recipe.start == "folded":
         return load_folded(encoder, labels, layers, recipe)
@@ -193,7 +188,7 @@ def build_classifier(
     encoders.check_layers(full, recipe.full_layers, str(encoder))
     encoders.check_length(full, recipe.seconds, str(encoder))
     stated = full.config.to_dict() if recipe.spec_augment else {}
-    for problem in model_files.find_mask_problems(stated, shortest or recipe.seconds):
+    for problem in model_files.find_mask_problems(stated, recipe.seconds):
         raise ValueError(
             f"the config.json of {encoder} says {problem}: set finetuning.spec_augment to false, or change it"
         )
@@ -270,10 +265,7 @@ def finetune(
     base = encoders.read_base(encoder)
     torch.use_deterministic_algorithms(machine.device == "cpu")
     set_seed(run.seed)
-    shortest = measure_clips(splits["train"], recipe).min() / corpus.SAMPLING_RATE
-    model, full_parameters = build_classifier(
-        encoder, labels, run.layers, recipe, shortest if recipe.padding == "mask" else None
-    )
+    model, full_parameters = build_classifier(encoder, labels, run.layers, recipe)
     model.to(machine.device)  # the front end too: the test split runs through it even with cached features
     feature_extractor = loading.load_feature_extractor(encoder)
     heard = {split: measure_heard(model, table, recipe) for split, table in splits.items()}

@@ -58,16 +58,11 @@ class Layout:
     decoder: bool = False  # whether checkpoints also hold a decoder
     any_length: bool = True  # if not, an exported model takes only clips of one length
     masks: bool = True  # whether padding can be masked (`padding.py`)
-    mixing: tuple[str, ...] = ()  # in each layer: modules that mix frames without a mask
-    mixing_positions: bool = False  # whether `positions` do, in more than one step
 
 
 # An architecture that is not listed must be laid out like wav2vec 2.0. (WavLM is; its relative positions are
 # in its first layer.)
 LAYOUTS = {
-    # Its positions are five convolutions with a norm after each, which fills padding with values.
-    "data2vec-audio": Layout(mixing_positions=True),
-    "wav2vec2-conformer": Layout(mixing=("conv_module",)),
     # The front end is the filter bank of the feature extractor, which has no weights: two windows of 25 ms,
     # 10 ms apart, make a frame. Positions are in each layer, and so is the last norm.
     "wav2vec2-bert": Layout(

@@ -261,8 +261,8 @@ def embed(
     `dataset` is a table that points into the corpus `recordings`; `identity` names model, state and dataset.
 
     The file holds `hidden_states` float32 (L + 1, N, D), in chunks of one layer, `labels` (N,), and the spans
-    of the corpus that these are of, `items` and `starts` (N,). It is written bit by bit, never held in
-    memory.
+    of the corpus that these are of, `items` and `starts` (N,). It is written in pieces, never held in
+    memory as a whole.
 
     A dataset without rows (phonemes that were refused) gives a file without items.
 
@@ -288,7 +288,7 @@ def embed(
         lengths = (items["end"] - items["start"]).to_numpy()
     mask = choice.padding == "mask"
     pool_items = functools.partial(pool_items, seconds=choice.seconds, mask=mask)
-    windows = list(batches.sort_windows(clip, lengths if mask else np.zeros(len(items)), batch_size))
+    windows = list(batches.sort_windows(clip, lengths if mask else None, batch_size))
     log.info("%s: %d items, %d layers, on %s", identity, len(items), choice.layers, machine.device)
 
     faster = positions.by_fourier(model) if machine.device == "cpu" else contextlib.nullcontext()
