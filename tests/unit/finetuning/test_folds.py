@@ -300,6 +300,18 @@ def test_a_model_without_a_classifier_is_refused(recordings, tmp_path):
         call(tmp_path, recordings, call_twice, "--layers", "1")
 
 
+def test_clips_are_padded_as_in_training_or_as_asked(home, recordings, tmp_path):
+    shutil.copytree(home / "full", tmp_path / "full")
+    metrics = json.loads((tmp_path / "full/metrics.json").read_text(encoding="utf-8"))
+    metrics["settings"]["padding"] = "mask"
+    (tmp_path / "full/metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    for name, given, told in (("a", [], "not padded"), ("b", ["--padding", "zeros"], "padded with zeros")):
+        call(tmp_path, recordings, tmp_path / name, "--layers", "1", *given)
+        assert f"(shorter ones {told})" in (tmp_path / name / "README.md").read_text(encoding="utf-8")
+    one, other = (encoders.load_classifier(tmp_path / name).projector.weight for name in "ab")
+    assert not torch.equal(one, other)
+
+
 def test_a_folded_model_is_exported_like_any_other(home, recordings, tmp_path):
     call(home, recordings, tmp_path / "out", "--layers", "1")
     model = encoders.load_classifier(tmp_path / "out")

@@ -248,6 +248,11 @@ def add_fold(commands: Commands) -> None:
         type=float,
         help="length of a clip (that of the model's training, or of 95 %% of the recordings)",
     )
+    command.add_argument(
+        "--padding",
+        choices=("zeros", "mask"),
+        help="of shorter clips, as `clips.padding` in a config (that of the model's training, or zeros)",
+    )
     command.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (all)")
     command.add_argument("--revision", default="main", help="of a model of the hub (main)")
     command.set_defaults(run=run_fold, extra="models")
@@ -257,7 +262,7 @@ def run_fold(options: argparse.Namespace) -> None:
     from convexprune.finetuning import folded
     from convexprune.models import devices
 
-    asked = folded.Asked(options.layers, options.within or 0, options.label, options.seconds)
+    asked = folded.Asked(options.layers, options.within or 0, options.label, options.seconds, options.padding)
     machine = devices.begin(min(1, devices.count_gpus()), options.threads)
     exported = folded.export_folded(
         options.output, options.model, options.data, asked, machine, options.revision

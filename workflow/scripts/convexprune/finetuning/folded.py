@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from convexprune.data import corpus, datasets
@@ -19,6 +20,7 @@ from convexprune.finetuning import finetune, folds
 from convexprune.jobs import files
 from convexprune.jobs.messages import named
 from convexprune.models import cards, encoders, exporting, folding, loading, padding
+from convexprune.models.architectures import layout_of
 from convexprune.models.devices import Machine
 from convexprune.setup import findings, model_files
 
@@ -40,12 +42,14 @@ class Asked:
         label: the column of labels; None for `word`, if the CSV has one, else for no labels.
         seconds: length of a clip; None for that of the model's training, where it is recorded, else one that
             has 95 % of the recordings in full.
+        padding: of shorter clips, zeros or mask; None for that of the model's training, else zeros.
     """
 
     layers: int | None = None
     within: float = 0
     label: str | None = None
     seconds: float | None = None
+    padding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Exported:
         depths: `folding.Folding.depths`.
         counts: clips of each split.
         seconds: of a clip.
+        masked: whether shorter clips had no padding.
         duration: seconds of folding to all depths, with the passes over train and validation.
     """
 
@@ -65,6 +70,7 @@ class Exported:
     depths: pd.DataFrame
     counts: dict[str, int]
     seconds: float
+    masked: bool
     duration: float
 
 
@@ -109,13 +115,15 @@ def export_folded(
         for problem in model_files.find_clip_problems(full.config.to_dict(), seconds):
             raise ValueError(f"--seconds {seconds:g}: {source} has {problem}")
         splits = split_items(table, label, full.config.label2id, str(csv))
+        asked_padding = asked.padding or settings.get("padding", "zeros")
+        masked = asked_padding == "mask" and layout_of(full.config).masks
         clips = {}
         for split, items in splits.items():
             samples = corpus.measure_clips(items["start"].to_numpy(), items["end"].to_numpy(), seconds)
-            masked = settings.get("padding") == "mask"
-            heard = padding.measure_heard(full.config, samples) if masked else None
+            order = np.argsort(-samples, kind="stable") if masked else np.arange(len(items))
+            heard = padding.measure_heard(full.config, samples[order]) if masked else None
             corpus_file, known = Path(scratch, "corpus.h5"), full.config.label2id
-            clips[split] = finetune.Clips(corpus_file, items, extractor, known, seconds, heard)
+            clips[split] = finetune.Clips(corpus_file, items.iloc[order], extractor, known, seconds, heard)
         found = folds.fold_clips(full, clips, BATCH, machine, labelled=label is not None)
     layers = choose_layers(found.depths, asked)
     folded = folding.fold(full, layers, found.moments, found.depths.loc[layers, "strength"]).cpu()
@@ -125,6 +133,7 @@ def export_folded(
         depths=found.depths,
         counts={split: len(items) for split, items in splits.items()},
         seconds=seconds,
+        masked=masked,
         duration=found.pass_seconds + found.fold_seconds,
     )
     with files.atomic_folder(output) as temporary:
@@ -228,6 +237,7 @@ def describe(exported: Exported) -> dict[str, Any]:
     return {
         "clips": f"{exported.counts['train']:,}",
         "seconds": f"{exported.seconds:g}",
+        "padding": "not padded" if exported.masked else "padded with zeros",
         "tested": f"{exported.counts['test']:,}",
         "rows": {f"{name} (%)": row for name, row in rows.items()},
     }

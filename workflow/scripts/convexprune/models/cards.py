@@ -28,9 +28,9 @@ FOLDED = (
     PRUNED
     + """
 Nothing was trained: the projector was computed so that it makes up for the layers left out, from
-{{ clips }} clips of {{ seconds }} s, by ridge regression from the mean states after layer {{ layers }} to
-those after layer {{ base_model_layers }} (convexprune {{ version }}, `fold`). It has exactly the parameters
-of the model that is cut only. On {{ tested }} test clips:
+{{ clips }} clips of {{ seconds }} s (shorter ones {{ padding }}), by ridge regression from the mean
+states after layer {{ layers }} to those after layer {{ base_model_layers }} (convexprune {{ version }},
+`fold`). It has exactly the parameters of the model that is cut only. On {{ tested }} test clips:
 
 | | full | cut only | folded |
 |---|---:|---:|---:|
@@ -70,11 +70,12 @@ import soundfile
 from transformers import AutoFeatureExtractor
 
 samples, rate = soundfile.read("speech.wav", dtype="float32")  # at 16 kHz
-{{ cut }}  # {{ clip }}, as in training
+{{ cut }}
 extract = AutoFeatureExtractor.from_pretrained("this/folder")
 session = onnxruntime.InferenceSession("this/folder/model.onnx")
 name = session.get_inputs()[0].name
-[logits] = session.run(None, {name: extract(samples, sampling_rate=rate, return_tensors="np")[name]})
+inputs = extract(samples, sampling_rate=rate, return_tensors="np")
+[logits] = session.run(None, {name: inputs[name]{{ real }}})
 print({{ labels }}[logits.argmax()])
 ```
 """
@@ -120,8 +121,8 @@ def describe_folded(
 ) -> str:
     """The card of a folded model, as `describe_pruned`.
 
-    `facts` are `clips` that it was folded on, their `seconds`, `tested` clips, and `rows` of shares in %: of
-    the full model, the one that is cut only, and the folded one, by what they are of.
+    `facts` are `clips` that it was folded on, their `seconds` and `padding`, `tested` clips, and `rows` of
+    shares in %: of the full model, the one that is cut only, and the folded one, by what they are of.
     """
     fields = {"layers": layers, "base_model_layers": full_layers}
     return fill(FOLDED, model, base, fields, facts | {"version": importlib.metadata.version("convexprune")})
@@ -144,17 +145,25 @@ def describe_times(timed: dict[str, Any]) -> str:
 
 
 def describe_padding(model: PreTrainedModel, padding: str, seconds: float) -> dict[str, str]:
-    """How clips of `seconds` were padded in training (a sentence), and Python that does the same (`cut`)."""
+    """How clips of `seconds` were padded in training: a sentence, and the Python that prepares one for ONNX.
+
+    `cut` makes it as long as in training, as far as the file can take that; `real` leaves out spectra that
+    the feature extractor adds, and that a mask hid in training.
+    """
     layout, size = layout_of(model.config), corpus.count_samples(seconds)
-    if padding == "mask" and layout.masks:
-        told = "Shorter clips were not padded in training: give the model one clip at a time."
-    else:
-        shorter = "a second" if seconds == 1 else f"{seconds:g} seconds"
-        told = f"Clips shorter than {shorter} were padded with zeros in training."
-    if padding == "mask" and layout.masks and layout.any_length:
-        return {"padding": told, "cut": f"samples = samples[:{size}]"}
+    clip = "one second" if seconds == 1 else f"{seconds:g} seconds"
     padded = f"samples = numpy.pad(samples[:{size}], (0, max(0, {size} - len(samples))))"
-    return {"padding": told, "cut": padded}
+    if padding == "zeros" or not layout.masks:
+        shorter = "a second" if seconds == 1 else clip
+        told = f"Clips shorter than {shorter} were padded with zeros in training."
+        return {"padding": told, "cut": f"{padded}  # {clip}, as in training", "real": ""}
+    told = "Shorter clips were not padded in training: give the model one clip at a time."
+    if not layout.any_length:
+        told += f" `model.onnx` takes {clip} only: its scores of shorter clips, padded, differ a little."
+        return {"padding": told, "cut": f"{padded}  # all that this file takes", "real": ""}
+    spectra = model.config.model_type == "wav2vec2-bert"
+    real = '[:, : inputs["attention_mask"].sum()]' if spectra else ""
+    return {"padding": told, "cut": f"samples = samples[:{size}]  # {clip} at most", "real": real}
 
 
 def describe_finetuned(
