@@ -75,6 +75,7 @@ NOT_RUN = {
     "python benchmarks/ingestion.py": "minutes, 6 GB",
     "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
     "python benchmarks/timing.py": "minutes",
+    "python benchmarks/padding.py --threads 1 --audio 256 --batch-size 8 --repeats 1": "minutes",
     "python benchmarks/whisper.py MODEL RECORDINGS --batch-size 30": "minutes, a real model",
     "rm -rf resources/alignments/maus/failures resources/alignments/maus/unanswered": "deletes",
     "scancel JOBID": "a running Slurm",
