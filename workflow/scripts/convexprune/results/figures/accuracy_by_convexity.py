@@ -30,8 +30,6 @@ def tabulate(
     """
     convexity = style.in_percent(convexity, average)
     pretrained = convexity[(convexity["state"] == "pretrained") & (convexity["dataset"] == task)]
-    runs = pd.concat([finetuning.assign(kind="trained"), folding.assign(kind="folded")])
-    runs = runs[(runs["task"] == task) & runs["model"].isin(models)]
     tables = {"trained": finetuning, "folded": folding}
     runs = pd.concat([style.average_runs(table).assign(kind=kind) for kind, table in tables.items()])
     runs = runs[(runs["task"] == task) & runs["model"].isin(models)]
