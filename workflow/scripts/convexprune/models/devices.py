@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +103,13 @@ def has_mps() -> bool:
     import torch
 
     return torch.backends.mps.is_available()
+
+
+def find_wait(device: str) -> Callable[[], None]:
+    """A function that waits until the work given to `device` is done."""
+    import torch
+
+    return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device, lambda: None)
 
 
 def check_gpu() -> None:

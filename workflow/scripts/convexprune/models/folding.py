@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from convexprune.models import encoders, pruning
+from convexprune.models import devices, encoders, pruning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -292,7 +292,7 @@ class Clock:
     """Seconds of work on a device between one `read` and the next."""
 
     def __init__(self, device: torch.device) -> None:
-        self.wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+        self.wait = devices.find_wait(device.type)
         self.last = time.perf_counter()
 
     def read(self) -> float:

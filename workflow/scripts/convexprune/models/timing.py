@@ -117,10 +117,7 @@ def compare(
     The record also has `other_load`, how many CPUs other processes kept busy meanwhile. A measurement with
     more than DISTURBED is marked as `disturbed`.
     """
-    import torch
-
-    waits = {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}
-    synchronise = waits.get(device, lambda: None)
+    synchronise = devices.find_wait(device)
     started = read_clocks()
     full_seconds, pruned_seconds = alternate(full, pruned, runs=runs, warmup=warmup, synchronise=synchronise)
     others = measure_others(started, read_clocks())
