@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convexprune.convexity import embeddings, score
+from convexprune.convexity import embeddings, layers
 from convexprune.jobs import csv_files, logs, provenance
 
 
@@ -12,7 +12,7 @@ def main(smk):
     embedded = {"dataset": Path(smk.input.embeddings).stem}
     embedded["fingerprint"] = provenance.fingerprint(smk.input.fingerprint, smk.input.embedded)
     embeddings.check_origin(smk.input.embeddings, identity | embedded)
-    scores, classes = score.score_layers(
+    scores, classes = layers.score_layers(
         smk.input.embeddings,
         csv_files.read(smk.input.dataset),
         identity=identity,

@@ -155,8 +155,8 @@ def test_points_on_a_line_in_the_plane_tie(far, direction):
     points = np.array([0, 1, far, far + 1])[:, None] * np.array(direction)
     graph = graph_of(points, [(0, 1), (1, 2), (0, 2), (2, 3)])
     # over 2 alone the path has one vertex outside, over 1 and 2 one outside of two: fewer vertices count
-    found = inside_shares(points, graph, np.array([0, 0, 1, 0]), np.array([0]), np.ones((1, 1)))
-    assert found.sums.tolist() == [1.0 + 0.0]
+    found = inside_shares(points, graph, np.array([0, 0, 1, 0]), np.array([0]), np.ones((1, 3)))
+    assert found.sums[:, 0].tolist() == [1.0 + 0.0]
 
 
 @pytest.mark.parametrize("inside", [1, 2, 3])
@@ -166,8 +166,8 @@ def test_equal_lengths_of_different_edges_tie(inside, scale):
     points = np.ldexp(np.array([0, 1, 2, 3, 4])[:, None] * [1.0, 1.0], round(np.log2(scale)))
     graph = graph_of(points, [(0, via) for via in (1, 2, 3)] + [(via, 4) for via in (1, 2, 3)])
     classes = np.array([1, *(int(vertex == inside) for vertex in (1, 2, 3)), 1])
-    found = inside_shares(points, graph, classes, np.array([0]), np.ones((1, 1)))
-    assert found.sums.tolist() == [2.0]
+    found = inside_shares(points, graph, classes, np.array([0]), np.ones((1, 3)))
+    assert found.sums[:, 0].tolist() == [2.0]
 
 
 def scaled(dtype=np.float64, n=24, **scales):
@@ -291,10 +291,13 @@ def clouds(seed, n=60, dimensions=5, classes=3, apart=1.0):
     return rng.normal(size=(n, dimensions)) + apart * rng.normal(size=(classes, dimensions))[labels], labels
 
 
-def close(a, b):
-    """The same scores and errors up to rounding, counts exactly; labels and effects of points aside."""
-    numbers = [list(dataclasses.asdict(result).values())[:-2] for result in (a, b)]
-    assert numbers[0] == pytest.approx(numbers[1], abs=1e-9)
+def close(a, b, errors=1e-9):
+    """The same scores up to rounding, counts exactly, and errors up to a share `errors`; labels and effects of
+    points aside."""
+    numbers, others = ({**vars(result), "per_class": 0, "effects": 0} for result in (a, b))
+    for name, number in numbers.items():
+        tolerance = {"rel": errors} if "stderr" in name else {"abs": 1e-9}
+        assert number == pytest.approx(others[name], **tolerance), name
 
 
 @settings(max_examples=25, deadline=None)
@@ -309,7 +312,7 @@ def test_order_names_place_direction_and_scale_do_not_matter(seed, k):
 
     order = rng.permutation(len(points))
     shuffled = graph_convexity(points[order], labels[order], k, n_jobs=1)
-    close(shuffled, result)
+    close(shuffled, result, errors=0.4)  # points toss other coins
     for label, entry in result.per_class.items():
         assert shuffled.per_class[label].score == pytest.approx(entry.score, abs=1e-12)
 

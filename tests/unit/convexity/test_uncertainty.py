@@ -4,7 +4,7 @@ import networkx
 import numpy as np
 import pytest
 from convexprune import compare_convexity, graph_convexity
-from convexprune.convexity.uncertainty import class_weights
+from convexprune.convexity.uncertainty import toss_coins, weigh_classes
 
 
 def find_paths(points, labels, k):
@@ -31,47 +31,65 @@ def find_paths(points, labels, k):
     return shares, surprises
 
 
-def effects(points, labels, k, weight, of=None):
+def effects(points, labels, k, weight, of=None, units=None):
     """What each point moves of the mean over pairs in which each pair weighs `weight[class]`: as one of the
-    two ends, and as a vertex between. With `of`, that class is alone in having points drawn anew."""
+    two ends, and as a vertex between; then the same by coins. With `of`, that class alone is drawn anew."""
+    units = np.arange(len(points)) if units is None else units
+    coins = toss_coins(units, labels)
     shares, surprises = find_paths(points, labels, k)
-    moves = np.zeros(len(points))
+    moves, between, ends = np.zeros((3, len(points)))
     for c in weight:
         mine = {pair: share for pair, share in shares.items() if labels[pair[0]] == c}
         n = np.sum(labels == c)
         for i in np.flatnonzero(labels == c):
-            from_i = np.mean([share for pair, share in mine.items() if pair[0] == i])
-            moves[i] += 2 * (from_i - np.mean([*mine.values()])) * weight[c] * (n - 1)
+            from_i = {pair: share for pair, share in mine.items() if pair[0] == i}
+            above = np.mean([*from_i.values()]) - np.mean([*mine.values()])
+            moves[i] += 2 * above * weight[c] * (n - 1)
+            ends[i] += 2 * weight[c] * sum(share * coins[pair[1]] for pair, share in from_i.items())
         for pair in mine:
             for v, surprise in surprises[pair].items():
                 if of is None or labels[v] == of:
                     moves[v] += weight[c] * surprise
-    return moves
+                    between[v] += 2 * weight[c] * surprise * coins[pair[0]]
+    return np.stack([moves, between, ends])
 
 
-def error(moves, labels):
-    return np.sqrt(sum(np.sum(labels == c) * moves[labels == c].var(ddof=1) for c in np.unique(labels)))
+def error(found, labels, units=None):
+    """The root of the spread of what units move, less the joint part, which is at most half of it."""
+
+    def spread(values):
+        if units is None:
+            return sum(np.sum(labels == c) * values[labels == c].var(ddof=1) for c in np.unique(labels))
+        rest = np.array([value - values[labels == c].mean() for value, c in zip(values, labels, strict=True)])
+        sums = [rest[units == unit].sum() for unit in np.unique(units)]
+        return len(sums) / (len(sums) - 1) * np.sum(np.square(sums))
+
+    full, between, ends = map(spread, found)
+    return np.sqrt(max(full - between - ends / 2, full / 2))
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(42) % 7])
 @pytest.mark.parametrize("seed", range(4))
-def test_errors_are_those_of_brute_force(seed):
+def test_errors_are_those_of_brute_force(seed, groups):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat([0, 1, 2], [8, 14, 20]))
     layers = [rng.normal(size=(42, 3)) + 0.8 * labels[:, None] for _ in range(2)]
-    first, second = (graph_convexity(points, labels, 4) for points in layers)
+    first, second = (graph_convexity(points, labels, 4, groups=groups) for points in layers)
     assert first.n_unreachable == second.n_unreachable == 0
+    assert first.n_groups == (None if groups is None else 7)
     sizes = dict(zip(*np.unique(labels, return_counts=True), strict=True))
 
     by_pair = dict.fromkeys(sizes, 1 / first.n_pairs)
     by_class = {c: 1 / (3 * n * (n - 1)) for c, n in sizes.items()}
     difference = compare_convexity(first, second)
     for weight, name in ((by_pair, "stderr"), (by_class, "class_stderr")):
-        ours, theirs = (effects(points, labels, 4, weight) for points in layers)
-        assert getattr(first, name) == pytest.approx(error(ours, labels), rel=1e-9)
-        assert getattr(difference, name) == pytest.approx(error(ours - theirs, labels), rel=1e-9)
+        ours, theirs = (effects(points, labels, 4, weight, units=groups) for points in layers)
+        assert getattr(first, name) == pytest.approx(error(ours, labels, groups), rel=1e-9)
+        assert getattr(difference, name) == pytest.approx(error(ours - theirs, labels, groups), rel=1e-9)
     for c, n in sizes.items():
-        moves = effects(layers[0], labels, 4, {c: 1 / (n * (n - 1))}, of=c)
-        assert first.per_class[c].stderr == pytest.approx(error(moves, labels), rel=1e-9)
+        moves = effects(layers[0], labels, 4, {c: 1 / (n * (n - 1))}, of=c, units=groups)[:, labels == c]
+        of_class = error(moves, labels[labels == c], None if groups is None else groups[labels == c])
+        assert first.per_class[c].stderr == pytest.approx(of_class, rel=1e-9)
 
 
 def test_the_error_of_a_class_is_the_spread_over_new_points_of_it_among_the_same_others():
@@ -90,5 +108,5 @@ def test_the_error_of_a_class_is_the_spread_over_new_points_of_it_among_the_same
 
 
 def test_a_class_of_one_member_has_no_weight():
-    weights = class_weights(np.array([3, 1, 2]))
+    weights = weigh_classes(np.array([6, 0, 2]))
     assert weights.tolist() == [[6 / 8, 0.5, 1], [0, 0, 0], [2 / 8, 0.5, 1]]

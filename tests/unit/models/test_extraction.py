@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from convexprune.convexity import embeddings, score
+from convexprune.convexity import embeddings, layers
 from convexprune.data import corpus
 from convexprune.jobs import progress
 from convexprune.models import encoders, extraction, positions
@@ -275,12 +275,12 @@ def test_a_dataset_without_items_gives_a_file_without_items(task):
     assert read(task).shape[:2] == (LAYERS + 1, 0)
     identity = {"model": "tiny", "state": "pretrained", "dataset": "words"}
     dataset = corpus.read_dataset(task.input.dataset)
-    scores, classes = score.score_layers(
+    scores, classes = layers.score_layers(
         task.output.embeddings, dataset, identity=identity, n_neighbors=5, threads=1
     )
     assert scores.empty and classes.empty
-    assert scores.columns.tolist() == [*identity, "layers", *score.MEASURES]
-    assert classes.columns.tolist() == [*identity, "layers", "label", *score.CLASS_MEASURES]
+    assert scores.columns.tolist() == [*identity, "layers", *layers.MEASURES]
+    assert classes.columns.tolist() == [*identity, "layers", "label", *layers.CLASS_MEASURES]
 
 
 def test_phonemes_after_the_first_second_have_no_context(task, clips):

@@ -43,8 +43,9 @@ def compare_convexity(first: Convexity, second: Convexity) -> Difference:
         raise ValueError(
             "the two scores are not of the same points: score both with the same labels and random_state"
         )
-    change = ours._replace(shares=ours.shares - theirs.shares, moves=ours.moves - theirs.moves)
-    stderr, class_stderr, _ = np.sqrt(uncertainty.find_variances(change).total.sum(axis=0)).tolist()
+    names = ("shares", "moves", "between", "ends")
+    change = ours._replace(**{name: getattr(ours, name) - getattr(theirs, name) for name in names})
+    stderr, class_stderr = np.sqrt(uncertainty.find_variances(change).means).tolist()
     return Difference(
         score=first.score - second.score,
         stderr=stderr,

@@ -28,9 +28,9 @@ UNREACHED = 1 << 61
 class Shares(NamedTuple):
     """What `inside_shares` finds from S sources among N points."""
 
-    sums: np.ndarray  # (S,) the sum of the shares of the paths from each source
-    unreachable: np.ndarray  # (N,) for each point, how many points of its class no path reaches
+    sums: np.ndarray  # (S, 2) the shares of the paths from each source, added up: as they are, and by coins
     influence: np.ndarray  # (N, W) how far each point, as an interior vertex, moves the weighted sums
+    component: np.ndarray  # (N,) the part of the graph in which each point is; no path joins two parts
 
 
 def inside_shares(
@@ -40,9 +40,13 @@ def inside_shares(
     sources: np.ndarray,
     weights: np.ndarray,
     *,
+    kin: np.ndarray | None = None,
+    coins: np.ndarray | None = None,
     threads: int = 1,
 ) -> Shares:
     """What share of the shortest paths from the `sources` to all others of their class lies inside the class.
+
+    Paths between points of the same `kin` (N,) do not count; without it, every point is of its own kind.
 
     `graph` joins the `points` (N, D); the length of an edge is the distance between its ends. The share of a
     path is the part of its interior vertices that belong to the class, or 1 if it has none. An edge is itself
@@ -55,9 +59,10 @@ def inside_shares(
     An interior vertex moves the share of its path by (inside - expected) / (interior vertices of the path):
     inside is 1 if it belongs to the class, else 0; expected is the part of its neighbours that belong to it.
     Its influence is the sum of this over all paths, each times the `weights` (S, W) of its source; in the
-    last column, over the paths of its own class alone.
+    last third of the columns, over the paths of its own class alone.
 
-    `classes` (N,) are integers. No bit of the result depends on the number of threads.
+    The second column of the sums has each share times the coin of the path's target; `coins` (N,) are 0
+    unless given. `classes` (N,) and `kin` are integers. No bit of the result depends on the number of threads.
     """
     N, D = points.shape
     numbers = np.arange(1, len(graph.targets) + 1)  # of edges, from 1: a stored 0 would be no edge
@@ -67,7 +72,6 @@ def inside_shares(
     _, group, sizes = np.unique(
         classes * (component.max() + 1) + component, return_inverse=True, return_counts=True
     )
-    unreachable = np.bincount(classes)[classes] - sizes[group]
 
     # in this order, vertices that are close in the graph lie close in memory, and close sources share a batch
     order = csgraph.reverse_cuthill_mckee(matrix, symmetric_mode=True)
@@ -77,7 +81,8 @@ def inside_shares(
     placed = np.sort(place[sources[sizes[group[place[sources]]] > 1]])
 
     # influences add up as integers, so that it does not matter which thread adds when
-    units = 2.0**60 / (N * weights.sum(axis=0))
+    largest = np.abs(weights).sum(axis=0)
+    units = 2.0**60 / (N * np.where(largest > 0, largest, 1))
     placed_weights = np.zeros((N, weights.shape[1]))
     placed_weights[place[sources]] = weights * units
 
@@ -87,6 +92,8 @@ def inside_shares(
         targets=matrix.indices,
         lengths=graph.lengths[matrix.data - 1],
         group=group,
+        kin=np.arange(N) if kin is None else kin[order],
+        coins=np.zeros(N) if coins is None else coins[order],
         members=members,
         first=np.searchsorted(group[members], np.arange(group.max() + 2)),
         # relative rounding errors: (D / 2 + 2) 2^-53 of an edge, and 2^-53 more of a path for each edge
@@ -99,9 +106,9 @@ def inside_shares(
         exact = measure_edges(points, graph.starts, graph.targets, threads)
         return problem._replace(exact=exact[matrix.data - 1])
 
-    sums = np.zeros(N)
+    sums = np.zeros((N, 2))
     influence = _run(problem, measured, placed, placed_weights, sums, threads)
-    return Shares(sums[place[sources]], unreachable, influence[place] / units)
+    return Shares(sums[place[sources]], influence[place] / units, component)
 
 
 def _run(
@@ -125,7 +132,7 @@ def _run(
         for batch in batches:  # the threads share the iterator
             find_paths(problem, batch, workspace)
             _follow_paths(problem, batch, weights, workspace, sums)
-            if np.isnan(sums[batch]).any():
+            if np.isnan(sums[batch, 0]).any():
                 with one_at_a_time:
                     exactly = measured()
                 totals = np.empty((len(sums), exactly.exact.shape[1]), np.int64)
@@ -141,10 +148,11 @@ def _follow_paths(problem, sources, weights, workspace, sums):
 
     Without exact lengths, the sum of a source stays NaN if one of its paths may not be the shortest.
     """
-    starts, targets, _, group, members, first, _, exact = problem
+    starts, targets, _, group, kin, coins, members, first, _, exact = problem
+    third = weights.shape[1] // 3
     _, (touched, _), adjacent, parents, visits, influence, _, _, _, _ = workspace
     for lane, source in enumerate(sources):
-        if not np.isnan(sums[source]):
+        if not np.isnan(sums[source, 0]):
             continue
         own = group[source]
         of_class = members[first[own] : first[own + 1]]
@@ -154,6 +162,8 @@ def _follow_paths(problem, sources, weights, workspace, sums):
         known = True
         for target in of_class:
             v = np.int64(target)
+            if kin[v] == kin[source]:
+                continue
             while known and v != source and parents[v] < 0 and not (v == target and adjacent[v]):
                 touched[n] = v
                 n += 1
@@ -165,12 +175,13 @@ def _follow_paths(problem, sources, weights, workspace, sums):
             known = True
 
         if known:
-            total = 0.0
+            total, by_coins = 0.0, 0.0
             for target in of_class:
-                if target == source:
+                if kin[target] == kin[source]:
                     continue
                 if adjacent[target]:  # even if rounding makes a detour look shorter
                     total += 1.0
+                    by_coins += coins[target]
                     continue
                 interior = 0
                 inside = 0
@@ -180,11 +191,13 @@ def _follow_paths(problem, sources, weights, workspace, sums):
                     inside += group[v] == own
                     v = parents[v]
                 total += inside / interior
+                by_coins += coins[target] * (inside / interior)
                 v = parents[target]
                 while v != source:
                     visits[v] += 1.0 / interior
                     v = parents[v]
-            sums[source] = total
+            sums[source, 0] = total
+            sums[source, 1] = by_coins
         adjacent[targets[starts[source] : starts[source + 1]]] = 0
 
         for v in touched[:n]:
@@ -194,7 +207,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
                 for e in range(starts[v], starts[v + 1]):
                     alike += group[targets[e]] == own
                 surprise = (group[v] == own) - alike / (starts[v + 1] - starts[v])
-                counted = weights.shape[1] - (group[v] != own)  # not the last, for a vertex of another class
+                counted = 3 * third if group[v] == own else 2 * third
                 for w in range(counted):
                     influence[v, w] += np.int64(np.rint(weights[source, w] * visits[v] * surprise))
                 visits[v] = 0
@@ -203,7 +216,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
 @compiled
 def _parent(v, lane, problem, workspace):
     """The vertex before v on its shortest path, and whether no other path can be as short."""
-    starts, targets, lengths, _, _, _, slack, _ = problem
+    starts, targets, lengths, _, _, _, _, _, slack, _ = problem
     ways = workspace.ways
     limit = ways[v, lane] * (1 + slack)
     parent = -1
@@ -225,7 +238,7 @@ def _settle(problem, source, lane, workspace):
 
     Returns how many vertices have a parent; they come first in `frontiers[0]`.
     """
-    starts, targets, _, group, _, _, _, exact = problem
+    starts, targets, _, group, _, _, _, _, _, exact = problem
     _, (order, _), _, parents, _, _, near, ends, totals, counts = workspace
     n = _collect(problem, source, lane, workspace)
     for v in order[:n]:
@@ -275,7 +288,7 @@ def _settle(problem, source, lane, workspace):
 def _collect(problem, source, lane, workspace):
     """Fill `order` with the vertices that may lie on the shortest paths to the targets, each after those
     before it on such a path. Fill near[starts[v]:ends[v]] with the edges by which these paths may reach v."""
-    starts, targets, lengths, group, members, first, slack, _ = problem
+    starts, targets, lengths, group, _, _, members, first, slack, _ = problem
     ways, (order, stack), adjacent, parents, _, _, near, ends, _, looked_at = workspace
     n = 0
     own = group[source]

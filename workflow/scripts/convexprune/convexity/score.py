@@ -9,31 +9,16 @@ one class scores the share of the interior vertices of their shortest path that 
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convexprune.convexity import embeddings, kernels, uncertainty
+from convexprune.convexity import checks, kernels, uncertainty
 from convexprune.convexity.neighbours import nearest_neighbours, neighbour_graph
 from convexprune.convexity.paths import inside_shares
 from convexprune.convexity.uncertainty import Effects
-from convexprune.jobs.progress import Progress
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-log = logging.getLogger(__name__)
-
-LARGEST = 1e150  # the squares of larger coordinates may overflow
-# Columns of the tables, besides model, state, dataset and layers (and the label in the table of classes).
-CLASS_MEASURES = ["score", "stderr", "n_items", "n_pairs", "n_unreachable"]
-MEASURES = ["score", "stderr", "chance", "class_score", "class_stderr", "class_chance"]
-MEASURES += ["n_items", "n_classes", "n_pairs", "n_unreachable"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +60,7 @@ class Convexity:
         class_chance: as `chance`, of `class_score`: 1 / number of classes with pairs. For balanced classes
             `chance` is the same.
         n_items: all points.
+        n_groups: the groups that are taken as independent, or None where the points are.
         n_classes: the classes with pairs.
         n_pairs: their ordered pairs.
         n_unreachable: pairs without a path, which count as 0.
@@ -91,6 +77,7 @@ class Convexity:
     class_sampling_stderr: float
     class_chance: float
     n_items: int
+    n_groups: int | None
     n_classes: int
     n_pairs: int
     n_unreachable: int
@@ -103,6 +90,8 @@ def graph_convexity(
     labels: Iterable[Hashable],
     n_neighbors: int = 10,
     *,
+    groups: Iterable[Hashable] | None = None,
+    across: bool = False,
     n_sources: int | None = None,
     random_state: int | np.random.Generator | np.random.RandomState | None = 0,
     n_jobs: int | None = -1,
@@ -144,17 +133,20 @@ def graph_convexity(
             f"random_state is {random_state!r}, but must be a whole number from 0 on, a generator or None"
         ) from error
     threads = kernels.count_threads(n_jobs)
-    points, members = _checked(representations, labels, n_neighbors, n_sources)
-    indices, distances = nearest_neighbours(points, n_neighbors, threads=threads)
-    graph = neighbour_graph(indices, distances)
-
+    points, members = checks.check_points(representations, labels, n_neighbors, n_sources)
     classes = np.empty(len(points), np.int64)
     for number, of_class in enumerate(members.values()):
         classes[of_class] = number
-    n = np.array([len(of_class) for of_class in members.values()])
-    pairs = n * (n - 1)
-    weights = uncertainty.class_weights(n)
+    alone = np.arange(len(points))
+    units = alone if groups is None else checks.number_groups(groups, classes)
+    kin = units if across else alone
+    indices, distances = nearest_neighbours(points, n_neighbors, threads=threads)
+    graph = neighbour_graph(indices, distances)
 
+    n = np.array([len(of_class) for of_class in members.values()])
+    ends = n[classes] - _count_alike(classes, kin)  # the paths of each point that count
+    pairs = np.bincount(classes, ends).astype(np.int64)
+    weights = uncertainty.weigh_classes(pairs)
     drawn = [
         of_class if len(of_class) <= (n_sources or np.inf) else rng.choice(of_class, n_sources, replace=False)
         for of_class in members.values()
@@ -162,25 +154,37 @@ def graph_convexity(
     n_drawn = np.array([len(of_class) for of_class in drawn])
     sources = np.concatenate(drawn)
     own = classes[sources]
-    per_path = weights / (n_drawn * np.maximum(n - 1, 1))[:, None]
-    found = inside_shares(points, graph, classes, sources, per_path[own], threads=threads)
+    n_paths = np.maximum(np.bincount(own, ends[sources], len(n)), 1)
+    per_path = (weights / n_paths[:, None])[own]
+    coins = uncertainty.toss_coins(units, classes)
+    by_coin = per_path * uncertainty.center(coins[sources], own)[:, None]
+    columns = np.hstack([per_path[:, :2], by_coin[:, :2], per_path[:, 2:], by_coin[:, 2:]])
+    found = inside_shares(points, graph, classes, sources, columns, kin=kin, coins=coins, threads=threads)
 
-    shares = found.sums / np.maximum(n - 1, 1)[own]
-    scores = np.array([of_class.mean() for of_class in np.split(shares, np.cumsum(n_drawn)[:-1])])
-    as_end = 2 * (shares - scores[own])[:, None] * (weights / n[:, None])[own]
-    effects = Effects(sources, n_drawn, n, shares, as_end + found.influence[sources])
+    sums, sums_by_coin = found.sums.T
+    scores = np.bincount(own, sums, len(n)) / n_paths
+    paths_of_one = np.maximum(pairs / n, 1)[own]
+    shares = (sums - ends[sources] * scores[own]) / paths_of_one
+    per_end = 2 * (weights / n[:, None])[own]
+    effects = Effects(
+        *(sources, n_drawn, n, weights, None if groups is None else units[sources], shares),
+        moves=shares[:, None] * per_end + found.influence[sources][:, [0, 1, 4]],
+        between=2 * found.influence[sources][:, [2, 3, 5]],
+        ends=(sums_by_coin / paths_of_one)[:, None] * per_end,
+    )
     variances = uncertainty.find_variances(effects)
-    stderr, class_stderr, _ = np.sqrt(variances.total.sum(axis=0)).tolist()
-    sampling_stderr, class_sampling_stderr, _ = np.sqrt(variances.sampling.sum(axis=0)).tolist()
+    stderr, class_stderr = np.sqrt(variances.means).tolist()
+    sampling_stderr, class_sampling_stderr = np.sqrt(variances.sampling).tolist()
 
+    in_reach = _count_alike(classes, found.component) - _count_alike(classes, found.component, kin)
     scored = pairs > 0
     per_class = {
         label: ClassConvexity(
             score=float(scores[c]) if scored[c] else math.nan,
-            stderr=float(np.sqrt(variances.total[c, 2])) if scored[c] else math.nan,
+            stderr=float(np.sqrt(variances.of_classes[c])) if scored[c] else math.nan,
             n_items=int(n[c]),
             n_pairs=int(pairs[c]),
-            n_unreachable=int(found.unreachable[members[label]].sum()),
+            n_unreachable=int((ends - in_reach)[members[label]].sum()),
         )
         for c, label in enumerate(members)
     }
@@ -194,6 +198,7 @@ def graph_convexity(
         class_sampling_stderr=class_sampling_stderr,
         class_chance=1 / np.count_nonzero(scored),
         n_items=len(points),
+        n_groups=None if groups is None else int(units.max()) + 1,
         n_classes=int(np.count_nonzero(scored)),
         n_pairs=int(pairs.sum()),
         n_unreachable=sum(entry.n_unreachable for entry in per_class.values()),
@@ -202,105 +207,10 @@ def graph_convexity(
     )
 
 
-def _checked(
-    representations: np.ndarray, labels: Iterable[Hashable], n_neighbors: int, n_sources: int | None
-) -> tuple[np.ndarray, dict[Hashable, np.ndarray]]:
-    """The points, contiguous and float32 or float64, and the indices of the members of each class."""
-    points = np.asarray(representations)
-    if points.ndim != 2 or points.shape[1] == 0 or points.dtype.kind not in "fiub":
-        raise ValueError(
-            "representations must be real numbers of shape (points, dimensions), "
-            f"not {points.dtype} of shape {points.shape}"
-        )
-    if points.dtype.kind in "iu" and points.size and max(int(points.max()), -int(points.min())) > 2**53:
-        raise ValueError(
-            f"representations are whole numbers beyond 2^53, which {points.dtype} has and float64 has not: "
-            "take a mean off them, or convert them to float64, which rounds them"
-        )
-    points = np.ascontiguousarray(points, np.float32 if points.dtype == np.float32 else np.float64)
-    if getattr(labels, "ndim", 1) != 1:
-        raise ValueError(
-            f"labels must be one-dimensional, not of shape {tuple(getattr(labels, 'shape', ()))}"
-        )
-    # Python's own values, not elements of arrays, series or tensors: as keys, those of tensors all differ
-    labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-    if len(labels) != len(points):
-        raise ValueError(f"{len(points)} representations, but {len(labels)} labels")
-    if len(points) < 2:
-        raise ValueError(f"there are {len(points)} points, but it takes two to make a pair")
-    if not 1 <= n_neighbors < len(points):
-        raise ValueError(
-            f"n_neighbors is {n_neighbors}, but must be from 1 to {len(points) - 1}: "
-            f"there are {len(points)} points"
-        )
-    if n_sources is not None and n_sources < 2:
-        raise ValueError(f"n_sources is {n_sources}, but it takes at least 2 to estimate an error")
-    sizes = np.maximum(points.max(axis=1), -points.min(axis=1)).astype(np.float64)
-    if (bad := ~(sizes <= LARGEST)).any():
-        raise ValueError(
-            f"{bad.sum()} of {len(points)} representations have values that are NaN, infinite or beyond "
-            f"{LARGEST:g}, the first in row {bad.argmax()}"
-        )
-    if missing := sum(map(_is_missing, labels)):
-        raise ValueError(
-            f"{missing} labels are missing (NaN, None): give these points a class or leave them out"
-        )
-    members: dict[Hashable, list[int]] = {}
-    for index, label in enumerate(labels):
-        try:
-            members.setdefault(label, []).append(index)
-        except TypeError as error:  # a list, say
-            raise ValueError(
-                f"labels must be text, numbers or the like; that of row {index} is {label}"
-            ) from error
-    alone = [label for label, of_class in members.items() if len(of_class) == 1]
-    if len(alone) == len(members):
-        raise ValueError("every class has one member: there are no pairs to score. Are the labels classes?")
-    if alone:
-        log.warning("left out, since a class of one member has no pairs: %s", alone)
-    return points, {label: np.array(of_class) for label, of_class in members.items()}
-
-
-def _is_missing(label: Hashable) -> bool:
-    try:
-        return label is None or bool(label != label)
-    except (TypeError, ValueError):  # pandas.NA says neither yes nor no
-        return True
-
-
-def score_layers(
-    path: str | os.PathLike[str],
-    dataset: pd.DataFrame,
-    *,
-    identity: dict[str, str],
-    n_neighbors: int,
-    threads: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The convexity of every layer of an embeddings file: a table of layers and one of layers and classes.
-
-    The items of `dataset` (item, start, label, split) in the file's split are scored. `identity` names model,
-    state and dataset: the first columns of both. `layers` counts the transformer layers, 0 to L. One layer at
-    a time is in memory.
-    """
-    import pandas as pd
-
-    scores, classes = [], []
-    rows, items = embeddings.find_items(path, dataset)
-    all_layers = range(embeddings.count_layers(path) + 1)
-    for layers in Progress(all_layers, desc=" ".join(identity.values()), unit="layer"):
-        if items.empty:  # a dataset of phonemes that were refused
-            break
-        points, _ = embeddings.read_layer(path, layers)
-        result = graph_convexity(points[rows], items["label"].to_numpy(str), n_neighbors, n_jobs=threads)
-        log.info("%s, %d layers: %.4f ± %.4f", identity, layers, result.score, result.stderr)
-        key = {**identity, "layers": layers}
-        scores.append(key | {name: getattr(result, name) for name in MEASURES})
-        classes += [
-            key | {"label": label} | {name: getattr(entry, name) for name in CLASS_MEASURES}
-            for label, entry in sorted(result.per_class.items())
-        ]
-    keys = [*identity, "layers"]
-    return (
-        pd.DataFrame(scores, columns=[*keys, *MEASURES]),
-        pd.DataFrame(classes, columns=[*keys, "label", *CLASS_MEASURES]),
-    )
+def _count_alike(*numbers: np.ndarray) -> np.ndarray:
+    """For each point (N,), how many points have all of its `numbers`, itself among them."""
+    key = np.zeros(len(numbers[0]), np.int64)
+    for one in numbers:
+        key = key * (int(one.max()) + 1) + one
+    _, place, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return counts[place]
