@@ -11,6 +11,7 @@ rule score_convexity:
     output:
         scores="<results>/convexity/{model}/{state}/{dataset}.csv",
         classes="<results>/convexity/{model}/{state}/{dataset}.classes.csv",
+        covariances="<results>/convexity/{model}/{state}/{dataset}.covariances.csv",
     log:
         "<results>/logs/score_convexity/{model}/{state}/{dataset}.log",
     benchmark:
@@ -44,7 +45,8 @@ rule merge_convexity:
 checkpoint plan_layers:
     input:
         code=library("plan_layers"),
-        scores=get_plan_scores,
+        scores=get_plan_scores(),
+        covariances=get_plan_scores(".covariances"),
     output:
         plan="<results>/plan.csv",
     log:

@@ -97,10 +97,10 @@ def get_trace(wildcards):
     return f"{get_encoder(wildcards)}/{'metrics' if trained_here else 'provenance'}.json"
 
 
-def get_plan_scores(wildcards):
-    """The scores that the plan needs: those of models whose layers are left to it."""
+def get_plan_scores(kind=""):
+    """The scores that the plan needs, or the files beside them of a `kind`: of models that are left to it."""
     return [
-        f"<results>/convexity/{model}/pretrained/{task}.csv"
+        f"<results>/convexity/{model}/pretrained/{task}{kind}.csv"
         for model in MODELS
         for task in TASKS
         if task not in MODELS[model]["keep"]

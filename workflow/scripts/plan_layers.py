@@ -7,12 +7,12 @@ from convexprune.jobs import csv_files, logs
 
 def main(smk):
     logs.start_log(smk.log[0])
-    tables = [csv_files.read(path) for path in smk.input.scores]
-    plan = planning.plan_layers(
-        smk.params.settings["models"],
-        convexity=pd.concat(tables) if tables else None,
-        average=smk.params.settings["average"],
+    convexity, covariances = (
+        pd.concat([csv_files.read(path) for path in paths]) if paths else None
+        for paths in (smk.input.scores, smk.input.covariances)
     )
+    settings = smk.params.settings
+    plan = planning.plan_layers(settings["models"], convexity, covariances, settings["average"])
     csv_files.write(smk.output.plan, plan)
 
 

@@ -12,15 +12,16 @@ def main(smk):
     embedded = {"dataset": Path(smk.input.embeddings).stem}
     embedded["fingerprint"] = provenance.fingerprint(smk.input.fingerprint, smk.input.embedded)
     embeddings.check_origin(smk.input.embeddings, identity | embedded)
-    scores, classes = layers.score_layers(
+    scored = layers.score_layers(
         smk.input.embeddings,
         csv_files.read(smk.input.dataset),
         identity=identity,
         n_neighbors=smk.params.settings["n_neighbors"],
         threads=smk.threads,
     )
-    csv_files.write(smk.output.scores, scores)
-    csv_files.write(smk.output.classes, classes)
+    csv_files.write(smk.output.scores, scored.scores)
+    csv_files.write(smk.output.classes, scored.classes)
+    csv_files.write(smk.output.covariances, scored.covariances)
 
 
 if "snakemake" in globals():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,10 @@ def compare_convexity(first: Convexity, second: Convexity) -> Difference:
     it adds to the other. They are smaller than the errors of the two scores suggest, as far as the same
     points are easy or hard in both. With sampled sources, both must have drawn the same ones.
 
-    Raises ValueError if the two have other labels or other sources.
+    Raises ValueError if the two have other labels, groups or sources.
     """
+    _check_points(first, second)
     ours, theirs = first.effects, second.effects
-    same_points = np.array_equal(ours.points, theirs.points) and np.array_equal(ours.sizes, theirs.sizes)
-    if [*first.per_class] != [*second.per_class] or not same_points:
-        raise ValueError(
-            "the two scores are not of the same points: score both with the same labels and random_state"
-        )
     names = ("shares", "moves", "between", "ends")
     change = ours._replace(**{name: getattr(ours, name) - getattr(theirs, name) for name in names})
     stderr, class_stderr = np.sqrt(uncertainty.find_variances(change).means).tolist()
@@ -68,3 +64,28 @@ def below_best(scores: Mapping[int, Convexity]) -> dict[int, Difference]:
             by_pair.score, by_pair.stderr, by_class.class_score, by_class.class_stderr
         )
     return differences
+
+
+def find_covariances(scores: Sequence[Convexity]) -> tuple[np.ndarray, np.ndarray]:
+    """The covariances (L, L) of the scores of L representations of the same points in one order, over pairs
+    and over classes. Those of a difference and of a score are as in `compare_convexity` and `Convexity`, or
+    a little larger where the joint part of the variance is cut at half of it.
+
+    Raises ValueError as `compare_convexity` does.
+    """
+    for other in scores[1:]:
+        _check_points(scores[0], other)
+    effects = [result.effects for result in scores]
+    return uncertainty.find_covariances(effects, 0), uncertainty.find_covariances(effects, 1)
+
+
+def _check_points(first: Convexity, second: Convexity) -> None:
+    ours, theirs = first.effects, second.effects
+    same_points = np.array_equal(ours.points, theirs.points) and np.array_equal(ours.sizes, theirs.sizes)
+    same_groups = np.array_equal(
+        *(np.empty(0) if groups is None else groups for groups in (ours.groups, theirs.groups))
+    )
+    if [*first.per_class] != [*second.per_class] or not same_points or not same_groups:
+        raise ValueError(
+            "the two scores are not of the same points: score both with the same labels, groups and random_state"
+        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from convexprune.convexity import embeddings
-from convexprune.convexity.score import graph_convexity
+import numpy as np
+
+from convexprune.convexity import averages, comparison, embeddings
+from convexprune.convexity.score import Convexity, graph_convexity
 from convexprune.jobs.progress import Progress
 
 if TYPE_CHECKING:
@@ -18,7 +20,21 @@ log = logging.getLogger(__name__)
 # Columns of the tables, besides model, state, dataset and layers (and the label in the table of classes).
 CLASS_MEASURES = ["score", "stderr", "n_items", "n_pairs", "n_unreachable"]
 MEASURES = ["score", "stderr", "chance", "class_score", "class_stderr", "class_chance"]
-MEASURES += ["n_items", "n_classes", "n_pairs", "n_unreachable"]
+MEASURES += ["n_items", "n_groups", "n_classes", "n_pairs", "n_unreachable"]
+BELOW = {  # by column of the table: how far below the best layer
+    "below_best": "score",
+    "below_best_stderr": "stderr",
+    "class_below_best": "class_score",
+    "class_below_best_stderr": "class_stderr",
+}
+
+
+class Scored(NamedTuple):
+    """Tables of an embeddings file. Their first columns are its model, state and dataset, then `layers`."""
+
+    scores: pd.DataFrame  # a row per layer: MEASURES and BELOW
+    classes: pd.DataFrame  # a row per layer and `label`: CLASS_MEASURES
+    covariances: pd.DataFrame  # a row per `average`, layer and layer (`other_layers`): `covariance`
 
 
 def score_layers(
@@ -28,32 +44,58 @@ def score_layers(
     identity: dict[str, str],
     n_neighbors: int,
     threads: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The convexity of every layer of an embeddings file: a table of layers and one of layers and classes.
+) -> Scored:
+    """The convexity of every layer of an embeddings file.
 
-    The items of `dataset` (item, start, label, split) in the file's split are scored. `identity` names model,
-    state and dataset: the first columns of both. `layers` counts the transformer layers, 0 to L. One layer at
-    a time is in memory.
+    The items of `dataset` (item, start, label, speaker, split) in the file's split are scored. Where their
+    speakers are known and each class has several, these are the groups that are taken as independent.
+    `identity` names model, state and dataset. `layers` counts the transformer layers, 0 to L. One layer at a
+    time is in memory.
     """
     import pandas as pd
 
-    scores, classes = [], []
+    results: dict[int, Convexity] = {}
     rows, items = embeddings.find_items(path, dataset)
-    all_layers = range(embeddings.count_layers(path) + 1)
-    for layers in Progress(all_layers, desc=" ".join(identity.values()), unit="layer"):
+    labels, speakers = items["label"].to_numpy(str), find_speakers(items)
+    for layers in Progress(range(embeddings.count_layers(path) + 1), desc=" ".join(identity.values()), unit="layer"):
         if items.empty:  # a dataset of phonemes that were refused
             break
         points, _ = embeddings.read_layer(path, layers)
-        result = graph_convexity(points[rows], items["label"].to_numpy(str), n_neighbors, n_jobs=threads)
+        result = graph_convexity(points[rows], labels, n_neighbors, groups=speakers, n_jobs=threads)
         log.info("%s, %d layers: %.4f ± %.4f", identity, layers, result.score, result.stderr)
-        key = {**identity, "layers": layers}
-        scores.append(key | {name: getattr(result, name) for name in MEASURES})
-        classes += [
-            key | {"label": label} | {name: getattr(entry, name) for name in CLASS_MEASURES}
-            for label, entry in sorted(result.per_class.items())
-        ]
+        results[layers] = result
+
     keys = [*identity, "layers"]
-    return (
-        pd.DataFrame(scores, columns=[*keys, *MEASURES]),
+    below = comparison.below_best(results) if results else {}
+    scores = [
+        {**identity, "layers": layers}
+        | {name: getattr(result, name) for name in MEASURES}
+        | {name: getattr(below[layers], measure) for name, measure in BELOW.items()}
+        for layers, result in results.items()
+    ]
+    classes = [
+        {**identity, "layers": layers, "label": label} | {name: getattr(entry, name) for name in CLASS_MEASURES}
+        for layers, result in results.items()
+        for label, entry in sorted(result.per_class.items())
+    ]
+    found = zip(averages.COLUMNS, comparison.find_covariances([*results.values()]), strict=True) if results else []
+    covariances = [
+        {**identity, "layers": layers, "average": average, "other_layers": other, "covariance": square[layers, other]}
+        for average, square in found
+        for layers in results
+        for other in results
+    ]
+    return Scored(
+        pd.DataFrame(scores, columns=[*keys, *MEASURES, *BELOW]),
         pd.DataFrame(classes, columns=[*keys, "label", *CLASS_MEASURES]),
+        pd.DataFrame(covariances, columns=[*keys, "average", "other_layers", "covariance"]),
     )
+
+
+def find_speakers(items: pd.DataFrame) -> np.ndarray | None:
+    """The speakers (N,) of some items, if known and if each class that has pairs has several of them."""
+    if "speaker" not in items or (items["speaker"] == "").any():
+        return None
+    per_class = items.groupby("label")["speaker"].agg(["nunique", "size"])
+    several = per_class.loc[per_class["size"] > 1, "nunique"] > 1
+    return items["speaker"].to_numpy(str) if len(several) and several.all() else None

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import pandas as pd
 
-from convexprune.convexity import averages
+from convexprune.convexity import averages, stability
+from convexprune.convexity.stability import Scores
 
 Choice: TypeAlias = Mapping[str, Any]
-COLUMNS = ["model", "task", "layers", "full_layers", "rule", "reason"]
+COLUMNS = ["model", "task", "layers", "full_layers", "rule", "stability", "fewest", "most", "reason"]
+FEW_SPEAKERS = 10  # recordings of fewer voices say little of others
 
 
 def plan_layers(
-    models: Mapping[str, Mapping[str, Choice]], convexity: pd.DataFrame | None, average: str
+    models: Mapping[str, Mapping[str, Choice]],
+    convexity: pd.DataFrame | None,
+    covariances: pd.DataFrame | None,
+    average: str,
 ) -> pd.DataFrame:
     """The number of layers to keep for each model and task.
 
@@ -22,42 +28,69 @@ def plan_layers(
         explicit keeps `keep` layers, as given; the others, RULES, keep one or more.
     convexity: the table of convexity scores (or None where every rule is explicit). The scores
         of the pretrained model on the dataset of the task's own name decide.
+    covariances: those of the scores, in a table of the same columns, `average`, `other_layers`, `covariance`.
     average: `pair` or `class`: the mean of the convexity that decides.
 
-    Returns a table of model, task, layers, full_layers, rule and reason (a sentence with the numbers).
-    Raises ValueError if scores are missing or if the model does not have the number of layers to keep.
+    Returns a table of model, task, layers, full_layers, rule, stability (the share of simulated samples that
+    choose as many layers), fewest and most (the range of 95 % of their choices), and reason (a sentence with
+    the numbers). Raises ValueError if scores are missing or if the model does not have the number of layers
+    to keep.
     """
     rows = []
     for model, tasks in models.items():
         for task, choice in tasks.items():
-            full = choice["layers"]
+            full, sure = choice["layers"], (np.nan, pd.NA, pd.NA)
             if choice["rule"] == "explicit":
                 layers, reason = (
                     choice["keep"],
                     f"The configuration says to keep {choice['keep']} of {full} layers.",
                 )
             else:
-                scores = _scores(convexity, model, task, full, average)
-                layers, reason = _choose(scores, choice, task)
+                scores = _find_scores(convexity, covariances, model, task, full, average)
+                layers, sure, reason = _choose(scores, choice, task)
                 reason += f" Measured on the {choice['split']} split"
                 reason += ", on which the accuracy is reported too." if choice["split"] == "test" else "."
+                reason += warn_of_few(scores.n_groups)
             if not 0 <= layers <= full:
                 raise ValueError(f"cannot keep {layers} layers of {model} for {task}: it has {full}")
-            rows.append((model, task, layers, full, choice["rule"], reason))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            rows.append((model, task, layers, full, choice["rule"], *sure, reason))
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"fewest": "Int64", "most": "Int64"})
 
 
-def _scores(convexity: pd.DataFrame | None, model: str, task: str, full: int, average: str) -> pd.Series:
+def warn_of_few(n_speakers: int | None) -> str:
+    """A sentence, after a space, where the recordings that are scored come from few speakers."""
+    if n_speakers is None or n_speakers >= FEW_SPEAKERS:
+        return ""
+    return (
+        f" The recordings are of {n_speakers} speakers, which is few: classes may be convex within a voice and "
+        "not across voices. Look at the convexity across speakers too (criteria.csv)."
+    )
+
+
+def _find_scores(
+    convexity: pd.DataFrame | None,
+    covariances: pd.DataFrame | None,
+    model: str,
+    task: str,
+    full: int,
+    average: str,
+) -> Scores:
     """The convexity of 1..full layers of the pretrained model on the task's own dataset."""
-    found = pd.Series(dtype=float)
+    found, groups, mine = pd.Series(dtype=float), None, "model == @model and dataset == @task"
+    mine += " and state == 'pretrained'"
     if convexity is not None:
-        mine = convexity.query("model == @model and dataset == @task and state == 'pretrained'")
-        found = mine.set_index("layers")[averages.COLUMNS[average].score].sort_index()
+        table = convexity.query(mine).set_index("layers").sort_index()
+        found = table[averages.COLUMNS[average].score]
+        groups = table["n_groups"].dropna()
     if missing := sorted(set(range(1, full + 1)) - set(found.index)):
         raise ValueError(
             f"no convexity of {model} on {task} for layers {missing}: score them before planning"
         )
-    return found.loc[1:full]
+    kept = range(1, full + 1)
+    cells = covariances.query(f"{mine} and average == @average")
+    square = cells.pivot(index="layers", columns="other_layers", values="covariance").loc[kept, kept]
+    n_groups = int(groups.iloc[0]) if groups is not None and len(groups) else None
+    return Scores(found.loc[kept].to_numpy(), square.to_numpy(), n_groups)
 
 
 def fewest_within(scores: pd.Series, tolerance: float) -> int:
@@ -65,41 +98,79 @@ def fewest_within(scores: pd.Series, tolerance: float) -> int:
     return int(scores.index[scores >= scores.max() - tolerance][0])
 
 
-def _choose(scores: pd.Series, choice: Choice, dataset: str) -> tuple[int, str]:
-    """The layers that the rule of `choice` keeps, and why."""
+def _choose(scores: Scores, choice: Choice, dataset: str) -> tuple[int, tuple[float, int, int], str]:
+    """The layers that the rule of `choice` keeps, how sure that is (`measure_stability`), and why."""
     if choice["rule"] not in RULES:
         told = f"use explicit, {' or '.join(RULES)}"
         raise ValueError(f"unknown rule {choice['rule']!r} for choosing layers: {told}")
-    best, most = int(scores.idxmax()), float(scores.max())
-    layers, reason = RULES[choice["rule"]](scores, choice)
-    peak = f"The convexity of {dataset} is highest after {_count(best)} ({most:.4f})."
-    return layers, f"{peak} {reason}".strip()
+    described = RULES[choice["rule"]]
+    rule = described.make(choice)
+    layers, best = int(rule(scores.values[None], scores)[0]), int(scores.values.argmax()) + 1
+    reason = f"The convexity of {dataset} is highest after {_count(best)} ({scores.values.max():.4f})."
+    if layers != best:
+        near = f"{described.near.format(**choice)} ({scores.values[layers - 1]:.4f})"
+        reason += f" After {_count(layers)}, and no fewer, {near}."
+    elif described.none_near:
+        reason += f" No fewer layers {described.none_near.format(**choice)}."
+    sure = stability.measure_stability(scores, rule)
+    share, fewest, most = sure
+    reason += f" Of simulated samples, {100 * share:.0f} % choose {_count(layers)} too"
+    reason += "." if fewest == most else f", and 95 % choose {fewest} to {most}."
+    return layers, sure, reason
 
 
 def _count(layers: int) -> str:
     return f"{layers} layer" if layers == 1 else f"{layers} layers"
 
 
-# The rules. Each takes the convexity by layers, from 1 on, and the settings of the choice. It returns the
-# layers to keep, and a sentence that says why.
+# The rules. Each is made from the settings of the choice, and takes convexity scores (N, L) of N samples by
+# layers, from 1 on. It returns the layers to keep (N,).
 
 
-def tolerance(scores: pd.Series, choice: Choice) -> tuple[int, str]:
+def keep_within(choice: Choice) -> stability.Rule:
     """The fewest layers whose convexity is at most `tolerance` below the highest."""
-    allowed = choice["tolerance"]
-    layers = fewest_within(scores, allowed)
-    if layers == scores.idxmax():
-        return layers, f"No fewer layers come within {allowed:g} of that."
-    near = f"it is within {allowed:g} of that ({scores[layers]:.4f})"
-    return layers, f"After {_count(layers)}, and no fewer, {near}."
+    return lambda values, scores: 1 + _find_near(values, choice["tolerance"]).argmax(axis=1)
 
 
-def highest(scores: pd.Series, choice: Choice) -> tuple[int, str]:
+def keep_highest(choice: Choice) -> stability.Rule:
     """The layers with the highest convexity, the fewest if equal."""
-    return int(scores.idxmax()), ""
+    return lambda values, scores: 1 + values.argmax(axis=1)
 
 
-RULES: dict[str, Callable[[pd.Series, Choice], tuple[int, str]]] = {
-    "tolerance": tolerance,
-    "highest": highest,
+def keep_significant(choice: Choice) -> stability.Rule:
+    """The fewest layers whose convexity is not significantly below the highest, or at most `margin` below it.
+
+    The paper's sentence ("the layer after which the convexity is not significantly increasing"), made exact:
+    `stability.find_criticals` tests each layer against the best one, so that the error over all layers is
+    `alpha`. The margin keeps large data from making crumbs significant.
+    """
+
+    def rule(values: np.ndarray, scores: Scores) -> np.ndarray:
+        criticals = stability.find_criticals(scores, choice["alpha"])
+        level = stability.measure_gaps(values, scores.covariance) <= criticals
+        return 1 + (level | _find_near(values, choice["margin"])).argmax(axis=1)
+
+    return rule
+
+
+def _find_near(values: np.ndarray, tolerance: float | np.ndarray) -> np.ndarray:
+    return values >= values.max(axis=1, keepdims=True) - tolerance
+
+
+class RuleOfPlan(NamedTuple):
+    make: Callable[[Choice], stability.Rule]
+    near: str  # what is true of the layers kept, if they are fewer than the best
+    none_near: str  # what is true of no fewer layers than the best
+
+
+RULES = {
+    "tolerance": RuleOfPlan(
+        keep_within, "it is within {tolerance:g} of that", "come within {tolerance:g} of that"
+    ),
+    "highest": RuleOfPlan(keep_highest, "", ""),
+    "significant": RuleOfPlan(
+        keep_significant,
+        "it is not significantly below that, or by at most {margin:g}",
+        "are as good: all are significantly below that, and by more than {margin:g}",
+    ),
 }

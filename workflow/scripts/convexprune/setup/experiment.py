@@ -28,6 +28,7 @@ class Run:
 
 # Datasets of these names are not the recordings of a split: they have items of their own.
 OWN_ITEMS = ("speakers", "phonemes")
+PLAN_SETTINGS = {"tolerance": ("tolerance",), "significant": ("alpha", "margin")}  # of the rules of a plan
 
 
 def labels_of(config: Config) -> dict[str, str]:
@@ -169,7 +170,7 @@ def plan_settings(config: Config) -> dict[str, Any]:
             "layers": config["models"][model]["layers"],
             "rule": rule,
             "split": config["datasets"][task]["convexity_split"],
-            "tolerance": config["plan"]["tolerance"] if rule == "tolerance" else None,
+            **{key: config["plan"][key] for key in PLAN_SETTINGS.get(rule, ())},
         }
 
     return {

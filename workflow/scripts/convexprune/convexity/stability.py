@@ -1,0 +1,100 @@
+"""How sure a choice of layers is: tests against the best layer, and choices from simulated samples.
+
+The scores of L layers are taken as normal, with known covariances (`comparison.find_covariances`). Few groups
+(speakers) leave these uncertain: tests then use Student's t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+DRAWS = 10_000  # of a critical value
+SAMPLES = 2_000  # of a stability
+LARGEST = 100  # times as many recordings as there are, at most, when a number of recordings is looked for
+
+
+class Scores(NamedTuple):
+    """The convexity of 1 to L layers, as measured."""
+
+    values: np.ndarray  # (L,)
+    covariance: np.ndarray  # (L, L)
+    n_groups: int | None  # groups of recordings that were taken as independent; None: each recording was
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the covariances."""
+        return np.inf if self.n_groups is None else max(self.n_groups - 1, 1)
+
+
+Rule = Callable[[np.ndarray, Scores], np.ndarray]  # from scores (N, L) of N samples to layers (N,)
+
+
+def find_criticals(scores: Scores, alpha: float) -> np.ndarray:
+    """What the statistic of each layer (`measure_gaps`) exceeds with probability `alpha` if all are equal (L,).
+
+    These are the multiple comparisons with the best of Hsu (1981, Simultaneous confidence intervals for all
+    distances from the best): whichever layer is truly the best, it exceeds its own value with probability
+    `alpha` at most. They are simulated, with a fixed seed.
+    """
+    rng = np.random.default_rng(0)
+    drawn = _draw(np.zeros(len(scores.values)), scores.covariance, DRAWS, rng)
+    if np.isfinite(scores.freedom):
+        drawn /= np.sqrt(rng.chisquare(scores.freedom, (DRAWS, 1)) / scores.freedom)
+    return np.quantile(measure_gaps(drawn, scores.covariance), 1 - alpha, axis=0)
+
+
+def measure_gaps(values: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """How far each layer is below another one, at most, in standard errors of their difference: (N, L) of the
+    scores (N, L) of N samples. At the best layer it is 0."""
+    errors = _measure_errors(covariance)
+    gaps = values[:, None, :] - values[:, :, None]  # [sample, layer, other layer]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(gaps / errors, nan=0.0, posinf=np.inf).max(axis=2)
+
+
+def measure_stability(scores: Scores, rule: Rule, confidence: float = 0.95) -> tuple[float, int, int]:
+    """The share of simulated samples that choose the same number of layers, and the range of choices.
+
+    The scores of a sample are drawn around those measured, by their covariances: what other recordings (of
+    other speakers, where these are the groups) would give. The range holds `confidence` of the choices.
+    """
+    drawn = _draw(scores.values, scores.covariance, SAMPLES, np.random.default_rng(0))
+    chosen, measured = rule(drawn, scores), rule(scores.values[None], scores)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(chosen, [tail, 1 - tail], method="inverted_cdf")
+    return float(np.mean(chosen == measured)), int(low), int(high)
+
+
+def find_needed(scores: Scores, rule: Rule, confidence: float = 0.9) -> float:
+    """How many times as many recordings make a choice sure: infinite beyond LARGEST.
+
+    Sure means: if the scores measured are the true ones, `confidence` of samples of that size choose what the
+    true scores choose. With groups, there are as many times more groups. Covariances are taken to fall as one
+    over the number of recordings.
+    """
+    rng = np.random.default_rng(0)
+    standard = _draw(np.zeros(len(scores.values)), scores.covariance, SAMPLES, rng)
+    target = rule(scores.values[None], scores._replace(covariance=scores.covariance * 1e-12, n_groups=None))
+    for times in np.geomspace(1, LARGEST, 84):  # steps of 5.7 %
+        n_groups = None if scores.n_groups is None else round(times * scores.n_groups)
+        more = scores._replace(covariance=scores.covariance / times, n_groups=n_groups)
+        chosen = rule(scores.values + standard / np.sqrt(times), more)
+        if np.mean(chosen == target) >= confidence:
+            return float(times)
+    return np.inf
+
+
+def _measure_errors(covariance: np.ndarray) -> np.ndarray:
+    """Standard errors (L, L) of the differences between layers."""
+    variances = np.diag(covariance)
+    return np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))
+
+
+def _draw(mean: np.ndarray, covariance: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """`n` samples (n, L) of a normal distribution, whose covariances need not have full rank."""
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    return mean + rng.standard_normal((n, len(mean))) @ root.T
