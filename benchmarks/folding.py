@@ -7,8 +7,9 @@ MODEL is a folder of Whisper's, RECORDINGS one of files named DIGIT_speaker_take
 its README (george, jackson and lucas for training, nicolas for validation, theo and yweweler for test). In
 every other split one speaker is left out for test, and the next one in the alphabet is for validation. The
 encoder is cut to a second, as its import does, and fine-tuned on the digits by the recipe that `init` writes
-for a CPU (in bfloat16, which new CPUs train with twice as fast): the full model, which is then folded to every depth, and a model of each smaller depth. Nothing is
-chosen on test. `frames_accuracy` is that of maps fitted to frames instead of means over them.
+for a CPU (in bfloat16, with which new CPUs train twice as fast): the full model, which is then folded to
+every depth, and a model of each smaller depth. Nothing is chosen on test. With `--frames`, `frames_accuracy`
+is that of maps fitted to frames instead of means over them.
 
 Writes folding.csv beside this file, split by split and seed by seed; what is there is not measured again.
 """
@@ -77,7 +78,7 @@ def fit_frames(model, clips, strengths, batch_size):
     return test["accuracy"][validation["error"].argmin(axis=0), depths]
 
 
-def measure(home, split, seed, machine):
+def measure(home, split, seed, machine, frames):
     """The rows of folding.csv of a split and a seed: one for each depth."""
     table = corpus.read_table(home / "corpus.csv")
     table["split"] = table["speaker"].map(split).fillna("train")
@@ -98,7 +99,8 @@ def measure(home, split, seed, machine):
         options = {"batch_size": 32, "machine": machine}
         rows = folds.fold_layers(Path(scratch, "full"), *data, **options)
         model, _, clips = folds.open_splits(Path(scratch, "full"), *data)
-    rows["frames_accuracy"] = fit_frames(model, clips, folding.STRENGTHS, 32)
+    if frames:
+        rows["frames_accuracy"] = fit_frames(model, clips, folding.STRENGTHS, 32)
     for name in ("accuracy", "validation_accuracy", "steps", "training_time"):
         rows[f"trained_{name}"] = [trained[depth][name] for depth in rows["layers"]]
     return rows
@@ -111,6 +113,7 @@ def main():
     parser.add_argument("--splits", nargs="+", help="fixed, 'without theo' and so on (all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--max-steps", type=int, help="steps of a training (600), to try the script")
+    parser.add_argument("--frames", action="store_true", help="fit maps to frames too, which takes a minute")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=HERE / "folding.csv")
     options = parser.parse_args()
@@ -127,13 +130,16 @@ def main():
         for name in options.splits or splits:
             for seed in options.seeds:
                 if (name, seed) not in done:
-                    tables.append(measure(home, splits[name], seed, machine).assign(split=name, seed=seed))
+                    rows = measure(home, splits[name], seed, machine, options.frames)
+                    tables.append(rows.assign(split=name, seed=seed))
                     csv_files.write(options.output, pd.concat(tables))
-                    told = ["layers", "cut_accuracy", "accuracy", "frames_accuracy", "trained_accuracy"]
-                    print(json.dumps([name, seed]), tables[-1][told].round(3).to_string(), flush=True)
+                    told = rows[["layers", "cut_accuracy", "accuracy", "trained_accuracy"]]
+                    print(json.dumps([name, seed]), told.round(3).to_string(), flush=True)
     table = pd.concat(tables)
     table["kind"] = table["split"].where(table["split"] == "fixed", "one speaker left out")
-    told = ["cut_accuracy", "accuracy", "frames_accuracy", "trained_accuracy"]
+    told = [
+        name for name in ("cut_accuracy", "accuracy", "frames_accuracy", "trained_accuracy") if name in table
+    ]
     print((100 * table.groupby(["kind", "layers"])[told].agg(["mean", "std"])).round(1).to_string())
     return 0
 

@@ -8,7 +8,7 @@ SWEPT = "words" if "words" in config["sweep"] else next(iter(config["sweep"]), N
 FIGURES = {
     "convexity_by_layer": (
         "Convexity by layer (the paper's Figure 1). Look where a solid curve stops rising; a circle marks the "
-        "layers that the plan keeps.",
+        "layers that the plan keeps, a broad line those that it would keep on other recordings.",
         tables("convexity", "plan"),
         {"average": AVERAGE},
     ),

@@ -8,7 +8,7 @@ from convexprune.jobs import csv_files, logs
 def main(smk):
     logs.start_log(smk.log[0])
     convexity, covariances = (
-        pd.concat([csv_files.read(path) for path in paths]) if paths else None
+        pd.concat([csv_files.read(path) for path in paths]) if paths else pd.DataFrame()
         for paths in (smk.input.scores, smk.input.covariances)
     )
     settings = smk.params.settings

@@ -7,7 +7,7 @@ from convexprune import compare_convexity, graph_convexity
 
 
 def score_pairs(points, labels, groups, k):
-    """The shares of the paths between points of one class and of different groups, by class; 0 without a path."""
+    """By class, the shares of the paths between its points of different groups; 0 without a path."""
     distances = np.linalg.norm(points[:, None] - points, axis=-1)
     graph = networkx.Graph()
     for i, row in enumerate(distances):
@@ -39,10 +39,12 @@ def test_across_groups_only_pairs_of_different_groups_count(seed, k):
 
 
 def test_a_voice_apart_is_seen_across_voices_alone():
-    """Each voice says all words in a region of its own: within a voice the words are convex, across they are not."""
+    """Each voice has a region of its own: within a voice the words are convex, across voices they are not."""
     rng = np.random.default_rng(0)
     words, voices = np.tile(np.repeat([0, 1], 20), 4), np.repeat(np.arange(4), 40)
-    points = rng.normal(size=(160, 8)) + 4 * rng.normal(size=(2, 8))[words] + 40 * rng.normal(size=(4, 8))[voices]
+    points = (
+        rng.normal(size=(160, 8)) + 4 * rng.normal(size=(2, 8))[words] + 40 * rng.normal(size=(4, 8))[voices]
+    )
     within = [graph_convexity(points[voices == voice], words[voices == voice]).score for voice in range(4)]
     across = graph_convexity(points, words, 45, groups=voices, across=True).score
     assert min(within) > 0.95 and across < 0.7
@@ -67,7 +69,9 @@ def test_an_error_over_groups_is_the_spread_over_new_groups():
     for seed in range(150):
         rng = np.random.default_rng(seed)
         points = centres[labels] + rng.normal(size=(20, 3, 10))[voices, labels] + rng.normal(size=(180, 10))
-        by_voice, by_point = (graph_convexity(points, labels, groups=groups, n_jobs=1) for groups in (voices, None))
+        by_voice, by_point = (
+            graph_convexity(points, labels, groups=groups, n_jobs=1) for groups in (voices, None)
+        )
         found.append((by_voice.score, by_voice.stderr, by_point.stderr))
     score, by_voice, by_point = np.array(found).T
     spread = score.std(ddof=1)

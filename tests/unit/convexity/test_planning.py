@@ -31,15 +31,13 @@ def covariances(n=6, error=0.01, **columns):
     cells = [(a, b, error**2 * (a == b)) for a in range(n) for b in range(n)]
     table = pd.DataFrame(cells, columns=["layers", "other_layers", "covariance"])
     known = {"model": "tiny", "state": "pretrained", "dataset": "words"}
-    return pd.concat(
-        [table.assign(**known, average=average, **columns) for average in ("pair", "class")]
-    )
+    return pd.concat([table.assign(**known, average=average, **columns) for average in ("pair", "class")])
 
 
 def plan(rule, table=None, average="pair", layers=5, **choice):
     error = choice.pop("error", 0.01)
     choice = {"layers": layers, "rule": rule, "keep": None, "split": "test"} | choice
-    squares = covariances(error=error)
+    squares, table = covariances(error=error), convexity([]) if table is None else table
     return planning.plan_layers({"tiny": {"words": choice}}, table, squares, average).iloc[0]
 
 
@@ -194,7 +192,7 @@ def test_from_embeddings_to_plan(tmp_path, monkeypatch):
 
 
 def test_significant_keeps_the_fewest_that_are_not_significantly_lower():
-    """Errors of differences are 1.41 times those of scores; the critical value of five layers is about 2.2."""
+    """Errors of differences are 1.41 times those of scores; the critical value of five is about 2.2."""
     rule = {"rule": "significant", "alpha": 0.05, "margin": 0}
     assert plan(table=convexity(), error=0.001, **rule)["layers"] == 3
     row = plan(table=convexity(), error=0.02, **rule)

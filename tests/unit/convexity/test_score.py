@@ -1,6 +1,5 @@
 """Graph convexity against a brute-force oracle, the authors' package, and what must not change it."""
 
-import dataclasses
 import itertools
 import json
 import os
@@ -292,8 +291,8 @@ def clouds(seed, n=60, dimensions=5, classes=3, apart=1.0):
 
 
 def close(a, b, errors=1e-9):
-    """The same scores up to rounding, counts exactly, and errors up to a share `errors`; labels and effects of
-    points aside."""
+    """The same scores up to rounding, counts exactly, and errors up to a share of them. Labels and effects
+    of points may differ."""
     numbers, others = ({**vars(result), "per_class": 0, "effects": 0} for result in (a, b))
     for name, number in numbers.items():
         tolerance = {"rel": errors} if "stderr" in name else {"abs": 1e-9}

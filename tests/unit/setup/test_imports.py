@@ -13,7 +13,11 @@ def test_a_script_runs_what_it_imports_through_others_too_but_for_jobs(root):
     assert found == {
         f"convexity/{name}"
         for name in (
+            "layers",
             "score",
+            "checks",
+            "comparison",
+            "averages",
             "neighbours",
             "exact",
             "paths",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from convexprune.convexity import commands as convexity_commands
 from convexprune.jobs import locales
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -20,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         locales.use_utf8()
     parser = argparse.ArgumentParser("convexprune", description=sys.modules["convexprune"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_convexity(commands)
+    convexity_commands.add_convexity(commands)
+    convexity_commands.add_plan(commands)
     add_compare_alignments(commands)
     add_init(commands)
     add_prune(commands)
@@ -43,41 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"convexprune: {error.name} is not installed: {remedy}")
     except (ValueError, OSError, RuntimeError) as error:  # torch lacks memory by a RuntimeError
         sys.exit(f"convexprune: {error}")
-
-
-def add_convexity(commands: Commands) -> None:
-    """The command `convexity`: graph convexity of labelled points in a file."""
-    command = commands.add_parser(
-        "convexity",
-        help="graph convexity of labelled points",
-        description="Graph convexity of labelled points: the share of the shortest paths between points of a "
-        "class, in the graph of nearest neighbours, that lies inside the class.",
-    )
-    command.add_argument(
-        "file",
-        type=Path,
-        help=".npy, .npz or .h5 with an array (points, dimensions), or (layers, points, dimensions) "
-        "as in the embeddings of the workflow: every layer is scored",
-    )
-    command.add_argument(
-        "--labels",
-        metavar="NAME or FILE",
-        help="the labels: an array of that file, or another file (.npy, .npz, .h5, or text with a label on "
-        "each line); by default the array `labels`, or the only one of such a shape",
-    )
-    command.add_argument(
-        "--representations",
-        metavar="NAME",
-        help="the array; by default `representations`, `hidden_states`, or the only one of such a shape",
-    )
-    command.add_argument("--layer", type=int, help="score this layer alone, from 0 (all)")
-    command.add_argument("--n-neighbors", type=int, default=10, help="nearest neighbours of a point (10)")
-    command.add_argument("--n-sources", type=int, help="score a sample of so many points of each class (all)")
-    command.add_argument("--random-state", type=int, default=0, help="seed of that sample (0)")
-    command.add_argument("--n-jobs", type=int, default=-1, help="threads; -1, all cores (-1)")
-    command.add_argument("--classes", action="store_true", help="print the score of each class too")
-    command.add_argument("--json", action="store_true", help="print every number as JSON")
-    command.set_defaults(run=run_convexity, extra="convexity")
 
 
 def add_estimate(commands: Commands) -> None:
@@ -160,35 +127,6 @@ def run_discard(options: argparse.Namespace) -> None:
 
     for output in leftovers.discard(Path()):
         print(f"discarded, since its job was cut off: {output}")
-
-
-def run_convexity(options: argparse.Namespace) -> None:
-    from convexprune.convexity import arrays, reports
-    from convexprune.convexity.score import graph_convexity
-    from convexprune.jobs.progress import Progress
-
-    with arrays.open_layers(options.file, options.representations, options.labels) as layers:
-        numbers = arrays.choose_layers(options.file, layers, options.layer)
-        try:
-            scores = {
-                number: graph_convexity(
-                    layers.read(number),
-                    layers.labels,
-                    options.n_neighbors,
-                    n_sources=options.n_sources,
-                    random_state=options.random_state,
-                    n_jobs=options.n_jobs,
-                )
-                for number in Progress(numbers, desc=options.file.name, unit="layer")
-            }
-        except ValueError as error:
-            raise ValueError(f"{options.file}: {error}") from error
-    if options.json:
-        print(reports.as_json(scores))
-        return
-    print(reports.as_text(scores))
-    if options.classes:
-        print(f"\n{reports.classes_as_text(scores)}")
 
 
 def add_prune(commands: Commands) -> None:

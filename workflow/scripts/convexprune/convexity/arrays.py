@@ -18,7 +18,11 @@ from convexprune.jobs.messages import named, reason
 
 NUMPY, ZIP, PICKLE, PARQUET = b"\x93NUMPY", b"PK", b"\x80", b"PAR1"  # how these files begin
 # Names of arrays that are taken unless others are given; the workflow's embeddings have `hidden_states`.
-USUAL = {"representations": ("representations", "hidden_states"), "labels": ("labels",)}
+USUAL = {
+    "representations": ("representations", "hidden_states"),
+    "labels": ("labels",),
+    "groups": ("groups",),
+}
 NEEDED = "give .npy, .npz or .h5"
 # Python that converts what is not read.
 TEXT_TABLE = (
@@ -55,15 +59,19 @@ class Layers(NamedTuple):
     numbers: range
     read: Callable[[int], np.ndarray]  # (N, D) of a layer
     labels: np.ndarray  # (N,)
+    groups: np.ndarray | None  # (N,) where they were given
 
 
 @contextmanager
-def open_layers(path: Path, representations: str | None, labels: str | None) -> Iterator[Layers]:
+def open_layers(
+    path: Path, representations: str | None, labels: str | None, groups: str | None = None
+) -> Iterator[Layers]:
     """The layers in a file: an array (N, D), or (layers, N, D) of which one layer is in memory at a time.
 
     `representations` names the array, and `labels` either an array of the same file or another file: .npy,
     .npz, .h5, or text with a label on each line. Without names, the arrays called `representations` (or
     `hidden_states`, as in the workflow's embeddings) and `labels` are taken, or the only ones of such shapes.
+    `groups` names the groups of the points (their speakers, say) as `labels` does; without it there are none.
     Raises ValueError that names the file, what is in it, and what is wrong or missing.
     """
     with open_arrays(path) as arrays:
@@ -76,6 +84,7 @@ def open_layers(path: Path, representations: str | None, labels: str | None) -> 
             )
         *layers, n_points, _ = points.shape
         own = read_labels(path, arrays, labels, n_points)
+        kin = None if groups is None else read_labels(path, arrays, groups, n_points, wanted="groups")
         if layers and len(own) == layers[0] != n_points:
             raise ValueError(
                 f"{path}: there are {len(own)} labels for an array of shape {points.shape}, but layers "
@@ -84,11 +93,12 @@ def open_layers(path: Path, representations: str | None, labels: str | None) -> 
         if layers and labels is None and "items" in arrays and (own == "").any():
             # Embeddings of the workflow: recordings that have the labels of other datasets only.
             labelled = np.flatnonzero(own != "")
-            yield Layers(range(layers[0]), lambda layer: points.read(layer)[labelled], own[labelled])
+            kin = None if kin is None else kin[labelled]
+            yield Layers(range(layers[0]), lambda layer: points.read(layer)[labelled], own[labelled], kin)
         elif layers:
-            yield Layers(range(layers[0]), points.read, own)
+            yield Layers(range(layers[0]), points.read, own, kin)
         else:
-            yield Layers(range(1), lambda layer: points.read(()), own)
+            yield Layers(range(1), lambda layer: points.read(()), own, kin)
 
 
 def choose_layers(path: Path, layers: Layers, layer: int | None) -> range:
@@ -100,24 +110,31 @@ def choose_layers(path: Path, layers: Layers, layer: int | None) -> range:
     return range(layer, layer + 1)
 
 
-def read_labels(path: Path, arrays: Mapping[str, Array], labels: str | None, n_points: int) -> np.ndarray:
-    """The labels (N,) of `n_points` points: an array in the file of the points, or the file `labels`."""
+def read_labels(
+    path: Path, arrays: Mapping[str, Array], labels: str | None, n_points: int, wanted: str = "labels"
+) -> np.ndarray:
+    """The labels (N,) of `n_points` points: an array in the file of the points, or the file `labels`.
+
+    They may also be groups: what is `wanted`, by an error.
+    """
     if labels is None and list(arrays) == [""]:
-        raise ValueError(f"{path} holds no labels: give a file of them by --labels")
+        raise ValueError(f"{path} holds no {wanted}: give a file of them by --{wanted}")
     if labels is None or labels.strip("/") in arrays:
-        return read_array(path, arrays, labels, n_points)
+        return read_array(path, arrays, labels, n_points, wanted)
     other = Path(labels)
     if not other.exists():
         raise ValueError(f"{labels} does not exist, neither as a file nor in {path}")
     if find_kind(other) == "text":
         return read_lines(other, n_points)
     with open_arrays(other) as those:
-        return read_array(other, those, None, n_points)
+        return read_array(other, those, None, n_points, wanted)
 
 
-def read_array(path: Path, arrays: Mapping[str, Array], name: str | None, n_points: int) -> np.ndarray:
-    array = choose(path, arrays, "labels", name, lambda shape: shape == (n_points,))
-    check_dtype(path, "labels", array)
+def read_array(
+    path: Path, arrays: Mapping[str, Array], name: str | None, n_points: int, wanted: str
+) -> np.ndarray:
+    array = choose(path, arrays, wanted, name, lambda shape: shape == (n_points,))
+    check_dtype(path, wanted, array)
     values = array.read(())
     return np.char.decode(values, "utf-8", "backslashreplace") if values.dtype.kind == "S" else values
 
@@ -171,7 +188,7 @@ def listed(arrays: Mapping[str, Array]) -> str:
 def check_dtype(path: Path, wanted: str, array: Array) -> None:
     """Raise ValueError if the array holds Python objects."""
     if np.dtype(array.dtype).hasobject:  # NumPy advises to allow pickles: unsafe for a file from elsewhere
-        dtype = "str" if wanted == "labels" else "float"
+        dtype = "float" if wanted == "representations" else "str"
         raise ValueError(
             f"{path} holds {wanted} as Python objects (of a frame, or rows of several lengths), which are "
             f"not read: save numpy.array({wanted}.tolist(), dtype={dtype})"

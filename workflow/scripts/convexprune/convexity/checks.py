@@ -97,7 +97,7 @@ def number_groups(groups: Iterable[Hashable], classes: np.ndarray) -> np.ndarray
 
 
 def _as_list(name: str, values: Any) -> list[Hashable]:
-    """Python's own values, not elements of arrays, series or tensors: as keys, those of tensors all differ."""
+    """Python's own values, not elements of arrays, series or tensors: as keys, tensors all differ."""
     if getattr(values, "ndim", 1) != 1:
         raise ValueError(
             f"{name} must be one-dimensional, not of shape {tuple(getattr(values, 'shape', ()))}"

@@ -82,10 +82,12 @@ def find_covariances(scores: Sequence[Convexity]) -> tuple[np.ndarray, np.ndarra
 def _check_points(first: Convexity, second: Convexity) -> None:
     ours, theirs = first.effects, second.effects
     same_points = np.array_equal(ours.points, theirs.points) and np.array_equal(ours.sizes, theirs.sizes)
+    nothing = np.empty(0)
     same_groups = np.array_equal(
-        *(np.empty(0) if groups is None else groups for groups in (ours.groups, theirs.groups))
+        nothing if ours.groups is None else ours.groups, nothing if theirs.groups is None else theirs.groups
     )
     if [*first.per_class] != [*second.per_class] or not same_points or not same_groups:
         raise ValueError(
-            "the two scores are not of the same points: score both with the same labels, groups and random_state"
+            "the two scores are not of the same points: "
+            "score both with the same labels, groups and random_state"
         )

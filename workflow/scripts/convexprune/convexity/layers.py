@@ -57,7 +57,9 @@ def score_layers(
     results: dict[int, Convexity] = {}
     rows, items = embeddings.find_items(path, dataset)
     labels, speakers = items["label"].to_numpy(str), find_speakers(items)
-    for layers in Progress(range(embeddings.count_layers(path) + 1), desc=" ".join(identity.values()), unit="layer"):
+    for layers in Progress(
+        range(embeddings.count_layers(path) + 1), desc=" ".join(identity.values()), unit="layer"
+    ):
         if items.empty:  # a dataset of phonemes that were refused
             break
         points, _ = embeddings.read_layer(path, layers)
@@ -74,13 +76,24 @@ def score_layers(
         for layers, result in results.items()
     ]
     classes = [
-        {**identity, "layers": layers, "label": label} | {name: getattr(entry, name) for name in CLASS_MEASURES}
+        {**identity, "layers": layers, "label": label}
+        | {name: getattr(entry, name) for name in CLASS_MEASURES}
         for layers, result in results.items()
         for label, entry in sorted(result.per_class.items())
     ]
-    found = zip(averages.COLUMNS, comparison.find_covariances([*results.values()]), strict=True) if results else []
+    found = (
+        zip(averages.COLUMNS, comparison.find_covariances([*results.values()]), strict=True)
+        if results
+        else []
+    )
     covariances = [
-        {**identity, "layers": layers, "average": average, "other_layers": other, "covariance": square[layers, other]}
+        {
+            **identity,
+            "layers": layers,
+            "average": average,
+            "other_layers": other,
+            "covariance": square[layers, other],
+        }
         for average, square in found
         for layers in results
         for other in results

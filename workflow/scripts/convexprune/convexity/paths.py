@@ -46,7 +46,7 @@ def inside_shares(
 ) -> Shares:
     """What share of the shortest paths from the `sources` to all others of their class lies inside the class.
 
-    Paths between points of the same `kin` (N,) do not count; without it, every point is of its own kind.
+    Paths between points of the same `kin` (N,) do not count; without it, no two points are kin.
 
     `graph` joins the `points` (N, D); the length of an edge is the distance between its ends. The share of a
     path is the part of its interior vertices that belong to the class, or 1 if it has none. An edge is itself
@@ -62,7 +62,7 @@ def inside_shares(
     last third of the columns, over the paths of its own class alone.
 
     The second column of the sums has each share times the coin of the path's target; `coins` (N,) are 0
-    unless given. `classes` (N,) and `kin` are integers. No bit of the result depends on the number of threads.
+    unless given. `classes` (N,) and `kin` are integers. The number of threads changes no bit of the result.
     """
     N, D = points.shape
     numbers = np.arange(1, len(graph.targets) + 1)  # of edges, from 1: a stored 0 would be no edge

@@ -18,17 +18,17 @@ FEW_SPEAKERS = 10  # recordings of fewer voices say little of others
 
 def plan_layers(
     models: Mapping[str, Mapping[str, Choice]],
-    convexity: pd.DataFrame | None,
-    covariances: pd.DataFrame | None,
+    convexity: pd.DataFrame,
+    covariances: pd.DataFrame,
     average: str,
 ) -> pd.DataFrame:
     """The number of layers to keep for each model and task.
 
     models: for each model and task a dict with `layers` (of the full model), `rule` and what it needs:
         explicit keeps `keep` layers, as given; the others, RULES, keep one or more.
-    convexity: the table of convexity scores (or None where every rule is explicit). The scores
-        of the pretrained model on the dataset of the task's own name decide.
-    covariances: those of the scores, in a table of the same columns, `average`, `other_layers`, `covariance`.
+    convexity: the table of convexity scores (empty where every rule is explicit). The scores of the
+        pretrained model on the dataset of the task's own name decide.
+    covariances: the table of their covariances.
     average: `pair` or `class`: the mean of the convexity that decides.
 
     Returns a table of model, task, layers, full_layers, rule, stability (the share of simulated samples that
@@ -47,7 +47,7 @@ def plan_layers(
                 )
             else:
                 scores = _find_scores(convexity, covariances, model, task, full, average)
-                layers, sure, reason = _choose(scores, choice, task)
+                layers, sure, reason = choose(scores, choice, task)
                 reason += f" Measured on the {choice['split']} split"
                 reason += ", on which the accuracy is reported too." if choice["split"] == "test" else "."
                 reason += warn_of_few(scores.n_groups)
@@ -62,35 +62,33 @@ def warn_of_few(n_speakers: int | None) -> str:
     if n_speakers is None or n_speakers >= FEW_SPEAKERS:
         return ""
     return (
-        f" The recordings are of {n_speakers} speakers, which is few: classes may be convex within a voice and "
-        "not across voices. Look at the convexity across speakers too (criteria.csv)."
+        f" The recordings are of {n_speakers} speakers, which is few: classes may be convex within a voice "
+        "and not across voices. Look at the convexity across speakers too (criteria.csv)."
     )
 
 
 def _find_scores(
-    convexity: pd.DataFrame | None,
-    covariances: pd.DataFrame | None,
+    convexity: pd.DataFrame,
+    covariances: pd.DataFrame,
     model: str,
     task: str,
     full: int,
     average: str,
 ) -> Scores:
     """The convexity of 1..full layers of the pretrained model on the task's own dataset."""
-    found, groups, mine = pd.Series(dtype=float), None, "model == @model and dataset == @task"
-    mine += " and state == 'pretrained'"
-    if convexity is not None:
-        table = convexity.query(mine).set_index("layers").sort_index()
-        found = table[averages.COLUMNS[average].score]
-        groups = table["n_groups"].dropna()
-    if missing := sorted(set(range(1, full + 1)) - set(found.index)):
+    mine = "model == @model and dataset == @task and state == 'pretrained'"
+    column = averages.COLUMNS[average].score
+    table = convexity.query(mine)
+    kept = range(1, full + 1)
+    if missing := sorted(set(kept) - set(table["layers"])):
         raise ValueError(
             f"no convexity of {model} on {task} for layers {missing}: score them before planning"
         )
-    kept = range(1, full + 1)
+    table = table.set_index("layers").loc[kept]
     cells = covariances.query(f"{mine} and average == @average")
     square = cells.pivot(index="layers", columns="other_layers", values="covariance").loc[kept, kept]
-    n_groups = int(groups.iloc[0]) if groups is not None and len(groups) else None
-    return Scores(found.loc[kept].to_numpy(), square.to_numpy(), n_groups)
+    n_groups = table["n_groups"].iloc[0]
+    return Scores(table[column].to_numpy(), square.to_numpy(), None if pd.isna(n_groups) else int(n_groups))
 
 
 def fewest_within(scores: pd.Series, tolerance: float) -> int:
@@ -98,8 +96,11 @@ def fewest_within(scores: pd.Series, tolerance: float) -> int:
     return int(scores.index[scores >= scores.max() - tolerance][0])
 
 
-def _choose(scores: Scores, choice: Choice, dataset: str) -> tuple[int, tuple[float, int, int], str]:
-    """The layers that the rule of `choice` keeps, how sure that is (`measure_stability`), and why."""
+def choose(scores: Scores, choice: Choice, dataset: str) -> tuple[int, tuple[float, int, int], str]:
+    """The layers that the rule of `choice` keeps, how sure that is (`measure_stability`), and why.
+
+    Raises ValueError if there is no such rule.
+    """
     if choice["rule"] not in RULES:
         told = f"use explicit, {' or '.join(RULES)}"
         raise ValueError(f"unknown rule {choice['rule']!r} for choosing layers: {told}")

@@ -16,8 +16,9 @@ def as_text(scores: Mapping[int, Convexity]) -> str:
     """A table of the scores by layer, each ± its standard error: over pairs and over classes, and how far
     each layer is below the best one."""
     first = next(iter(scores.values()))
+    groups = "" if first.n_groups is None else f" in {first.n_groups} groups"
     lines = [
-        f"{first.n_items} points, {first.n_classes} classes, {first.n_pairs} pairs",
+        f"{first.n_items} points{groups}, {first.n_classes} classes, {first.n_pairs} pairs",
         "",
         f"{'':8}{'mean over pairs':34}mean over classes",
         _row("layer", "score", "below best", "score", "below best", "no path"),
@@ -57,6 +58,19 @@ def as_json(scores: Mapping[int, Convexity]) -> str:
         ]
         layers.append({"layer": layer, **numbers, "below_best": dataclasses.asdict(below)})
     return json.dumps({"layers": layers}, indent=2, default=str)
+
+
+def tell_needed(times: float, n_items: int, n_groups: int | None) -> str:
+    """A sentence on how many recordings make a choice sure (`stability.find_needed`)."""
+    if times == 1:
+        return "So many recordings make this choice in 90 % of samples: no more are needed."
+    if math.isinf(times):
+        return "Even 100 times as many recordings would not make this choice sure: some layers are too alike."
+    groups = "" if n_groups is None else f", of {math.ceil(times * n_groups)} speakers or other groups"
+    return (
+        f"It takes about {times:.1f} times as many recordings ({math.ceil(times * n_items)}{groups}) to make "
+        "this choice in 90 % of samples, if the scores are as measured here."
+    )
 
 
 def _row(*cells: str) -> str:

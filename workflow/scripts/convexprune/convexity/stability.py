@@ -33,7 +33,7 @@ Rule = Callable[[np.ndarray, Scores], np.ndarray]  # from scores (N, L) of N sam
 
 
 def find_criticals(scores: Scores, alpha: float) -> np.ndarray:
-    """What the statistic of each layer (`measure_gaps`) exceeds with probability `alpha` if all are equal (L,).
+    """What the gap of each layer (`measure_gaps`) exceeds with probability `alpha` if all are equal (L,).
 
     These are the multiple comparisons with the best of Hsu (1981, Simultaneous confidence intervals for all
     distances from the best): whichever layer is truly the best, it exceeds its own value with probability

@@ -19,6 +19,7 @@ DASHES = ((4, 1.5), (1, 1), (4, 1, 1, 1), (8, 2), (2, 2), (6, 1, 1, 1, 1, 1))  #
 UNTRAINED: Look = ("untrained control", (0, (5, 1, 1, 1)), 0.7)
 CROWDED = 4  # with so many datasets, a fine-tuned model is drawn on the dataset of its task only
 CHOSEN = {"linestyle": "none", "marker": "o", "markersize": 4.5, "markeredgecolor": "black"}
+PLAUSIBLE = {"linewidth": 6, "alpha": 0.3, "solid_capstyle": "round"}
 PANELS = 4  # at most so many panels side by side
 BASE = 12  # layers of a base model
 
@@ -26,21 +27,23 @@ BASE = 12  # layers of a base model
 def tabulate(
     convexity: pd.DataFrame, plan: pd.DataFrame, models: Sequence[str], average: str
 ) -> pd.DataFrame:
-    """Convexity of `models` by layer: `score`, `stderr` and `chance` in %, and `kept`.
+    """Convexity of `models` by layer: `score`, `stderr` and `chance` in %, `kept` and `plausible`.
 
     `convexity` and `plan` are the tables of results/README.md, `average` the mean that is drawn (`pair` or
-    `class`). `kept` marks the layers that the plan keeps, on the pretrained curve of the task's own dataset.
+    `class`). `kept` marks the layers that the plan keeps, on the pretrained curve of the task's own dataset;
+    `plausible` the range of what it would keep in 95 % of simulated samples.
     With CROWDED datasets, those of a fine-tuned model are left out that are not its task's.
     """
     curves = style.in_percent(convexity[convexity["model"].isin(models)], average)
     if curves["dataset"].nunique() >= CROWDED:
         others = curves["state"].isin(plan["task"]) & (curves["state"] != curves["dataset"])
         curves = curves[~others]
-    chosen = plan.rename(columns={"task": "dataset"})[["model", "dataset", "layers"]]
-    chosen = chosen.assign(state="pretrained", kept=True)
-    curves = curves.merge(chosen, how="left")
-    curves["kept"] = curves["kept"].notna()
-    return curves[["model", "state", "dataset", "layers", "score", "stderr", "chance", "kept"]]
+    chosen = plan.rename(columns={"task": "dataset", "layers": "planned"}).assign(state="pretrained")
+    curves = curves.merge(chosen[["model", "dataset", "state", "planned", "fewest", "most"]], how="left")
+    curves["kept"] = curves["layers"] == curves["planned"]
+    curves["plausible"] = curves["layers"].between(curves["fewest"], curves["most"])
+    columns = ["model", "state", "dataset", "layers", "score", "stderr", "chance", "kept", "plausible"]
+    return curves[columns]
 
 
 def draw(
@@ -101,7 +104,8 @@ def _draw_panel(
             ax.fill_between(x, y - error, y + error, color=shade, alpha=0.2, linewidth=0)
             ax.plot(x, y, color=shade, linestyle=dashes, linewidth=width)
             if state == "pretrained":
-                chosen = curve[curve["kept"]]
+                plausible, chosen = curve[curve["plausible"]], curve[curve["kept"]]
+                ax.plot(plausible["layers"], plausible["score"], color=colour, **PLAUSIBLE)
                 ax.plot(chosen["layers"], chosen["score"], color=colour, **CHOSEN)
         for chance in of_dataset["chance"].head(1):
             ax.axhline(chance, color=colour, linewidth=0.5, alpha=0.7, zorder=1)
@@ -124,6 +128,7 @@ def _states(looks: Mapping[str, Look]) -> list[Line2D]:
 def _marks() -> list[Line2D | Patch]:
     return [
         Line2D([], [], color="silver", label="kept by the plan", **CHOSEN),
+        Line2D([], [], color="silver", label="kept in 95 % of simulated samples", **PLAUSIBLE),
         Line2D([], [], color="grey", linewidth=0.5, label="chance"),
         Patch(facecolor="silver", label="± standard error"),
     ]
