@@ -36,7 +36,14 @@ def convexity_of(layers, states=STATES, datasets=("words", "speakers", "phonemes
 def plan_of(layers, tasks=BOTH, divisors=(2, 4)) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"model": model, "task": task, "layers": full // divisor, "full_layers": full}
+            {
+                "model": model,
+                "task": task,
+                "layers": full // divisor,
+                "full_layers": full,
+                "fewest": full // divisor - 1,
+                "most": full // divisor + 1,
+            }
             for model, full in layers.items()
             for task, divisor in zip(tasks, divisors, strict=False)
         ]

@@ -70,12 +70,19 @@ assert not Path("broken").exists()
 for path in snakemake.output:
     Path(path).write_text(path)
 """
-SCORES = "model,state,dataset,layers,score\n" + "".join(
-    f"{H},pretrained,{{dataset}},{layers},{score}\n" for layers, score in enumerate((0.1, 0.5, 0.8, 0.9))
+SCORES = "model,state,dataset,layers,score,n_groups\n" + "".join(
+    f"{H},pretrained,{{dataset}},{layers},{score},\n" for layers, score in enumerate((0.1, 0.5, 0.8, 0.9))
+)
+# Errors by which 0.8 is not significantly below 0.9, and 0.5 is.
+COVARIANCES = "model,state,dataset,layers,average,other_layers,covariance\n" + "".join(
+    f"{H},pretrained,{{dataset}},{layers},pair,{other},{0.01 * (layers == other)}\n"
+    for layers in range(4)
+    for other in range(4)
 )
 SCORE = f"""{STAND_IN}
-scores = {SCORES!r}
-Path(snakemake.output.scores).write_text(scores.format(dataset=snakemake.wildcards.dataset))
+tables = {{"scores": {SCORES!r}, "covariances": {COVARIANCES!r}}}
+for name, table in tables.items():
+    Path(getattr(snakemake.output, name)).write_text(table.format(dataset=snakemake.wildcards.dataset))
 """
 
 
@@ -232,6 +239,10 @@ NEW_CORPUS = f"""
 PLANNED = {
     "a comment, keys in another order": (reordered, ""),
     "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), STUDIES),
+    "`plan.alpha`, `plan.margin`, where another rule plans": (
+        keys({"plan/alpha": 0.1, "plan/margin": 0.02}),
+        "",
+    ),
     "`convexity.average`": (
         key("convexity/average", "class"),
         f"{PLAN} {STUDIES} draw_accuracy_by_convexity",
@@ -394,6 +405,7 @@ RUN = {
         f"""finetune:{H}/{{words,speakers}}/1/0 time_models:{H}/{{words,speakers}}/1
         export_model:{H}/{{words,speakers}} merge_exports compare_predictions {RULED} {TRAINING} {TIMING}""",
     ),
+    "`plan.rule`, if the plan then picks the same layers": (key("plan/rule", "significant"), RULED),
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}

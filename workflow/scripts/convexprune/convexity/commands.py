@@ -58,7 +58,7 @@ def add_plan(commands: Any) -> None:
     command.add_argument(
         "--how-many", action="store_true", help="how many recordings would make the choice sure (at 90 %%)"
     )
-    command.set_defaults(run=run_plan, extra="results")
+    command.set_defaults(run=run_plan, extra="convexity")
 
 
 def add_file(command: argparse.ArgumentParser, layers: str) -> None:

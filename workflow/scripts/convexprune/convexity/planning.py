@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from convexprune.convexity import averages, stability
 from convexprune.convexity.stability import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Choice: TypeAlias = Mapping[str, Any]
 COLUMNS = ["model", "task", "layers", "full_layers", "rule", "stability", "fewest", "most", "reason"]
@@ -36,6 +38,8 @@ def plan_layers(
     the numbers). Raises ValueError if scores are missing or if the model does not have the number of layers
     to keep.
     """
+    import pandas as pd
+
     rows = []
     for model, tasks in models.items():
         for task, choice in tasks.items():
@@ -88,7 +92,7 @@ def _find_scores(
     cells = covariances.query(f"{mine} and average == @average")
     square = cells.pivot(index="layers", columns="other_layers", values="covariance").loc[kept, kept]
     n_groups = table["n_groups"].iloc[0]
-    return Scores(table[column].to_numpy(), square.to_numpy(), None if pd.isna(n_groups) else int(n_groups))
+    return Scores(table[column].to_numpy(), square.to_numpy(), None if np.isnan(n_groups) else int(n_groups))
 
 
 def fewest_within(scores: pd.Series, tolerance: float) -> int:

@@ -47,7 +47,7 @@ class Convexity:
 
     Attributes:
         score: the mean over all ordered pairs of all classes.
-        stderr: its standard error as an estimate for points drawn anew from the same classes.
+        stderr: its standard error as an estimate for points, or groups, drawn anew from the same classes.
         sampling_stderr: its standard error as an estimate of the score from all sources; 0 unless sources
             were sampled. (The score from all sources lies within 1.96 standard errors in 95 % of cases with
             about 30 sources per class or more, in 80 to 90 % with 2 to 5, and in fewer where nearly all
@@ -109,22 +109,28 @@ def graph_convexity(
     The coordinates are used as they are, whatever their scales. Of equally distant points, the first are
     neighbours; of shortest paths that tie, the one with the fewest vertices outside the class counts.
 
-    The standard errors take points as the independent units. (Pairs are not independent: they share their
-    ends and the vertices between.) A point moves the score as an end of pairs, by the difference between
-    their mean share and that of its class. It also moves it as a vertex on other points' paths, by how much
-    more it belongs to their class than its neighbours do. The spread of the sum of both within each class
-    gives the error (the infinitesimal jackknife); classes and their sizes are taken as given. The error of a
-    class takes its own points alone: as ends, and as vertices between each other.
-    In simulations with the default of 10 neighbours in ten and more dimensions, the error is 0.9 to 1.3 times
-    the true one where classes overlap, for scores up to about 0.9. It is too large where classes hardly
-    overlap (2 times for a score of 0.98, more nearer to 1) and where there is no structure at all (up to 1.6
-    times). It can be half the true one for one neighbour, in one dimension, or for distant classes of few
-    points. Counting points as ends only would halve it everywhere.
+    With `groups` (N,), such as the speakers of recordings, groups and not points are the independent units of
+    the standard errors. With `across`, only pairs of points of different groups count; the graph stays that
+    of all points.
+
+    The standard errors take points, or groups, as the independent units. (Pairs are not independent: they
+    share their ends and the vertices between.) A point moves the score as an end of pairs, by the difference
+    between their mean share and that of its class. It also moves it as a vertex on other points' paths, by
+    how much more it belongs to their class than its neighbours do. The spread of the sum of both gives the
+    error (the infinitesimal jackknife), less what two units do only together (`uncertainty`). Classes and
+    their sizes are taken as given. The error of a class takes its own points alone: as ends, and as vertices
+    between each other.
+    In simulations with the default of 10 neighbours in twelve dimensions (benchmarks/planning.py), the error
+    of a score or a difference is 0.9 to 1.1 times the true one, for scores up to 0.95. It is too large where
+    classes hardly overlap (1.2 times for a score of 0.99, more nearer to 1) and where there is no structure
+    at all (1.2 times). It can be half the true one for one neighbour, in one dimension, or for distant
+    classes of few points. The part that two units share is estimated with random signs, by row: in another
+    order of the points, the error differs by some percent.
 
     A class of one member has no pairs and is left out with a warning. Raises ValueError if `representations`
     are not numbers of shape (N, D), are not finite, exceed 1e150 or (whole numbers) 2^53, or are not as many
-    as the labels; if two differ by less than 1e-130; unless 1 <= n_neighbors < N; and if no class has two
-    members.
+    as the labels; if two differ by less than 1e-130; unless 1 <= n_neighbors < N; if no class has two
+    members; and if groups are missing, or every class lies in one group.
     """
     try:
         rng = np.random.default_rng(random_state)

@@ -128,7 +128,7 @@ def _states(looks: Mapping[str, Look]) -> list[Line2D]:
 def _marks() -> list[Line2D | Patch]:
     return [
         Line2D([], [], color="silver", label="kept by the plan", **CHOSEN),
-        Line2D([], [], color="silver", label="kept in 95 % of simulated samples", **PLAUSIBLE),
+        Line2D([], [], color="silver", label="plausible choices", **PLAUSIBLE),
         Line2D([], [], color="grey", linewidth=0.5, label="chance"),
         Patch(facecolor="silver", label="± standard error"),
     ]
