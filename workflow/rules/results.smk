@@ -59,22 +59,6 @@ rule count_costs:
         "../scripts/count_costs.py"
 
 
-rule compare_predictions:
-    input:
-        code=library("compare_predictions"),
-        full=lambda wildcards: get_predictions("full"),
-        pruned=lambda wildcards: get_predictions("pruned"),
-    output:
-        table="<results>/significance.csv",
-    log:
-        "<results>/logs/compare_predictions.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    script:
-        "../scripts/compare_predictions.py"
-
-
 rule make_table1:
     input:
         **tables("finetuning", "timing", "plan", "costs", "significance", "exports", "folding"),

@@ -80,9 +80,18 @@ def describe_accuracy(full: float, pruned: float, compared: pd.Series) -> str:
     return (
         f"{verdict}: {100 * pruned:.1f} % against the full model's {100 * full:.1f} % on "
         f"{compared['n_items']:,} test items\n"
-        f"({100 * (pruned - full):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, {p})."
-        f"{describe_guess(pruned, compared)}"
+        f"({100 * (pruned - full):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, {p}).\n"
+        f"{describe_bound(compared)}{describe_guess(pruned, compared)}"
     )
+
+
+def describe_bound(compared: pd.Series) -> str:
+    """A sentence: how much worse the pruned model is at most; over speakers where there is such a bound."""
+    by_speaker = pd.notna(compared["worse_at_most_by_speaker"])
+    bound = 100 * compared["worse_at_most_by_speaker" if by_speaker else "worse_at_most"]
+    said = f"at most {bound:.1f} points worse" if bound > 0 else f"at least {-bound:.1f} points better"
+    over = f" (over its {compared['n_speakers']:.0f} speakers)" if by_speaker else ""
+    return f"It is {said}, at 95 %{over}."
 
 
 def describe_guess(pruned: float, compared: pd.Series) -> str:
