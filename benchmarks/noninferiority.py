@@ -2,9 +2,10 @@
 
     python benchmarks/noninferiority.py [--samples 1000]
 
-It varies the numbers of speakers and of items of each, the chances that an item is right in the full model alone
-and in the pruned one alone, and the correlation of the items of a speaker (Dirichlet chances). It prints the
-share of samples in which a bound is not below the true loss, and how far the bounds lie above the loss seen.
+It varies the numbers of speakers and of items of each, the chances that an item is right in the full model
+alone and in the pruned one alone, and the correlation of the items of a speaker (Dirichlet chances). It
+prints the share of samples in which a bound is not below the true loss, and how far it is above the loss
+seen.
 """
 
 import argparse

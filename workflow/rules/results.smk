@@ -133,7 +133,7 @@ rule study_choices:
 
 rule correlate_convexity:
     input:
-        **tables("finetuning", "convexity"),
+        **tables("finetuning", "convexity", "groups"),
         code=library("correlate_convexity"),
         probes=get_probes,
     output:

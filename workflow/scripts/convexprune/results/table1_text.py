@@ -46,8 +46,8 @@ NOTES = (
         "Pruned against full: first seed. p (Holm): corrected for the models of the task. Worse at most: the "
         "one-sided 95 % bound of full less pruned accuracy in points, exact; below zero, the pruned model is "
         "better. By speaker: where recordings of one speaker may be alike; empty for fewer than three known "
-        "speakers, and where speakers are the classes. Worst class, worst speaker: the lowest accuracy in one of "
-        "them, of the full and of the pruned model.",
+        "speakers, and where speakers are the classes. Worst class, worst speaker: the lowest accuracy in "
+        "one of them, of the full and of the pruned model.",
     ),
     (
         "*",
