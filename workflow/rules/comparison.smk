@@ -24,9 +24,7 @@ rule compare_groups:
         full=lambda wildcards: get_predictions("full", SEEDS[:1]),
         pruned=lambda wildcards: get_predictions("pruned", SEEDS[:1]),
         datasets=[f"<results>/datasets/{task}.csv" for task in TASKS],
-        classes=expand(
-            "<results>/convexity/{model}/pretrained/{task}.classes.csv", model=MODELS, task=TASKS
-        ),
+        classes=expand("<results>/convexity/{model}/pretrained/{task}.classes.csv", model=MODELS, task=TASKS),
     output:
         table="<results>/groups.csv",
     log:

@@ -157,7 +157,7 @@ rule correlate_convexity:
 
 rule write_summary:
     input:
-        **tables("plan", "convexity", "finetuning", "timing", "costs", "significance"),
+        **tables("plan", "convexity", "finetuning", "timing", "costs", "significance", "groups"),
         code=library("write_summary"),
         table1="<results>/table1.md",
         data="<results>/datasets/summary.md",

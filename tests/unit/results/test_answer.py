@@ -7,7 +7,13 @@ import pytest
 from convexprune.results.answer import Tables, answer
 
 
-def tables(*, disturbed=False, ratio=0.5, layers=2, seconds=1, **compared):
+def groups(*rows) -> pd.DataFrame:
+    """Groups of the model: kind, group, full, pruned, p_holm."""
+    table = pd.DataFrame(rows, columns=["kind", "group", "full", "pruned", "p_holm"])
+    return table.assign(model="tiny", task="words", change=table["pruned"] - table["full"])
+
+
+def tables(*, disturbed=False, ratio=0.5, layers=2, seconds=1, payers=(), **compared):
     """A model of four layers, pruned to `layers`, on 500 test items; `compared` as in significance.csv."""
     compared = {"p_value": 0.267, "difference_low": -0.024, "most_frequent": 0.5} | compared
     compared = {"worse_at_most": 0.0213, "worse_at_most_by_speaker": nan, "n_speakers": nan} | compared
@@ -37,6 +43,7 @@ def tables(*, disturbed=False, ratio=0.5, layers=2, seconds=1, **compared):
                 | compared
             ]
         ),
+        groups=groups(("class", "yes", 1, 0.5, 0.06), ("class", "no", 0.5, 1, 0.01), *payers),
     )
 
 
@@ -68,6 +75,14 @@ def test_it_names_the_folder_and_says_how_accurate_fast_and_small_the_model_is()
             "  It is at most 3.0 points worse, at 95 % (over its 8 speakers).",
         ),
         ({"worse_at_most": -0.0052}, "  It is at least 0.5 points better, at 95 %."),
+        (
+            {"payers": [("speaker", "ann", 0.96, 0.71, 0.0123)]},
+            "  The speaker ann (96 → 71 %, p = 0.012 by Holm) loses accuracy: see `groups.csv`.",
+        ),
+        (
+            {"payers": [("speaker", "ann", 0.96, 0.71, 0.04), ("class", "up", 1, 0.5, 2e-5)]},
+            "  The class up (100 → 50 %, p = 2e-05 by Holm) and 1 more lose accuracy: see `groups.csv`.",
+        ),
         ({"ratio": 1.02}, "It is not faster (12.0 → 12.2 ms"),
         ({"seconds": 2.5}, "(12.0 → 6.0 ms for 2.5 s of audio)"),
         ({"disturbed": True}, "6.0 ms for a second of audio; other work ran beside it: measure again)"),

@@ -19,6 +19,7 @@ class Tables(NamedTuple):
     timing: pd.DataFrame
     costs: pd.DataFrame
     significance: pd.DataFrame
+    groups: pd.DataFrame
 
 
 def answer(tables: Tables, folder: str, seed: int) -> str:
@@ -41,6 +42,7 @@ def answer(tables: Tables, folder: str, seed: int) -> str:
             _find(tables.costs, **run, layers=layers)["bytes"] for layers in (row.full_layers, row.layers)
         )
         compared = _find(tables.significance, **run, seed=seed)
+        groups = tables.groups[(tables.groups["model"] == row.model) & (tables.groups["task"] == row.task)]
         timed = _find(tables.timing, **run, layers=row.layers)
         exported = f"`{folder}/exported/{row.model}/{row.task}/` ({row.layers} of {row.full_layers} layers)"
         whole = f"`{folder}/finetuned/{row.model}/{row.task}/{row.full_layers}/{seed}/`"
@@ -49,7 +51,7 @@ def answer(tables: Tables, folder: str, seed: int) -> str:
             f"- {name}: {exported} loses accuracy.\nWhere that matters, use the full model, {whole}."
             if loses
             else f"- {name}: use {exported}.",
-            describe_accuracy(full, pruned, compared),
+            f"{describe_accuracy(full, pruned, compared)}{describe_payers(groups)}",
             describe_savings(timed, full_bytes, pruned_bytes),
         )
         entries.append("\n".join(sentences).replace("\n", "\n  "))
@@ -92,6 +94,17 @@ def describe_bound(compared: pd.Series) -> str:
     said = f"at most {bound:.1f} points worse" if bound > 0 else f"at least {-bound:.1f} points better"
     over = f" (over its {compared['n_speakers']:.0f} speakers)" if by_speaker else ""
     return f"It is {said}, at 95 %{over}."
+
+
+def describe_payers(groups: pd.DataFrame) -> str:
+    """A sentence if groups of a model and task (`groups.csv`) lose significantly: which loses most."""
+    worse = groups[(groups["p_holm"] < SIGNIFICANT) & (groups["change"] < 0)].sort_values("change")
+    if worse.empty:
+        return ""
+    worst = worse.iloc[0]
+    change = f"{100 * worst['full']:.0f} → {100 * worst['pruned']:.0f} %, p = {worst['p_holm']:.2g} by Holm"
+    lose = f"and {len(worse) - 1} more lose" if len(worse) > 1 else "loses"
+    return f"\nThe {worst['kind']} {worst['group']} ({change}) {lose} accuracy: see `groups.csv`."
 
 
 def describe_guess(pruned: float, compared: pd.Series) -> str:
