@@ -15,7 +15,7 @@ from itertools import product
 import numpy as np
 from convexprune.results import noninferiority
 
-SPEAKERS, ITEMS = (3, 5, 8, 20, 40), (12, 36)
+SPEAKERS, ITEMS = (3, 5, 8, 20), (12, 36)
 CHANCES = ((0.03, 0.01), (0.1, 0.05), (0.2, 0.1))
 CORRELATIONS = (0, 0.05, 0.2)
 
