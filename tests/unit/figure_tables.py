@@ -100,7 +100,8 @@ def correlations_of(tasks=BOTH, rho=0.875) -> pd.DataFrame:
     last = pd.DataFrame(
         {"relation": "last-layer convexity", "task": [*tasks, "all"], "model": "all", "rho": rho}
     )
-    return pd.concat([last, last.assign(relation="linear probe", rho=-1)])
+    others = [last.assign(relation="linear probe", rho=-1), last.assign(relation="class convexity", rho=0.25)]
+    return pd.concat([last, *others])
 
 
 def classes_of(layers, counts=COUNTS, state="pretrained") -> pd.DataFrame:
@@ -111,6 +112,27 @@ def classes_of(layers, counts=COUNTS, state="pretrained") -> pd.DataFrame:
         for k, i in product(range(full + 1), range(n))
     ]
     return pd.DataFrame(rows).assign(score=rng.uniform(0.31, 0.79, len(rows)), n_items=9)
+
+
+def groups_of(layers, tasks=BOTH, classes=12, speakers=8, n=40) -> pd.DataFrame:
+    """Groups of `n` items; every tenth has lost much. Speakers who are the classes are no groups."""
+    rng = np.random.default_rng(11)
+    rows = [
+        {"model": model, "task": task, "layers": full // 2, "seed": 0, "kind": kind, "group": f"{kind}-{i}"}
+        for (model, full), task in product(layers.items(), tasks)
+        for kind, count in (("class", classes), ("speaker", 0 if task == "speakers" else speakers))
+        for i in range(count)
+    ]
+    table = pd.DataFrame(rows)
+    right = rng.binomial(n, 0.9, len(table))
+    lost = np.where(np.arange(len(table)) % 10 == 3, 12, 0) + rng.integers(-2, 4, len(table))
+    table = table.assign(n_items=n, full=right / n, pruned=np.clip(right - lost, 0, n) / n)
+    table["change"] = table["pruned"] - table["full"]
+    table["p_value"] = np.where(lost >= 10, 1e-4, 0.6)
+    convexity = np.where(table["kind"] == "class", rng.uniform(0.3, 1, len(table)), np.nan)
+    return table.assign(
+        only_full=3, only_pruned=1, p_holm=10 * table["p_value"].clip(0, 0.1), convexity=convexity
+    )
 
 
 def costs_of(layers, tasks=BOTH, seeds=(0,), swept=()) -> dict[str, pd.DataFrame]:

@@ -74,6 +74,7 @@ NOT_RUN = {
     "python benchmarks/float16.py results/demo resources/demo.yaml hubert-small words": "reads the demo",
     "python benchmarks/ingestion.py": "minutes, 6 GB",
     "python benchmarks/load.py --cores 2 --configfile tests/workflow/small.yaml": "minutes",
+    "python benchmarks/noninferiority.py": "half an hour",
     "python benchmarks/timing.py": "minutes",
     "python benchmarks/padding.py --threads 1 --audio 256 --batch-size 8 --repeats 1": "minutes",
     "python benchmarks/whisper.py MODEL RECORDINGS --batch-size 30": "minutes, a real model",

@@ -224,7 +224,9 @@ def test_choices_are_judged_by_what_was_trained_and_timed(finished):
     assert (choices.loc[["convexity", "linear probe"], "seconds"] > 0.5).all()  # read from benchmark files
     assert choices.loc["no pruning", "seconds"] == 0
     relations = read(finished, "correlations.csv")["relation"].unique()
-    assert list(relations) == ["pretrained convexity", "linear probe", "last-layer convexity"]
+    assert list(relations) == [
+        *("pretrained convexity", "linear probe", "last-layer convexity", "class convexity")
+    ]
 
 
 def test_full_and_pruned_are_compared_on_the_test_items(finished):
@@ -237,6 +239,18 @@ def test_full_and_pruned_are_compared_on_the_test_items(finished):
         )
         assert row["n_items"] == len(full)
         assert row["only_full"] - row["only_pruned"] == full.sum() - pruned.sum()
+
+
+def test_groups_add_up_to_all_test_items(finished):
+    table = read(finished, "significance.csv").set_index(["model", "task"])
+    groups = read(finished, "groups.csv")
+    scores = read(finished, "figures/classes.csv").set_index(["model", "dataset", "layers", "label"])["score"]
+    for (model, task, _), rows in groups.groupby(["model", "task", "kind"]):
+        columns = ["n_items", "only_full", "only_pruned"]
+        assert rows[columns].sum().tolist() == table.loc[(model, task), columns].tolist()
+        for row in rows[rows["convexity"].notna()].itertuples():
+            assert 100 * row.convexity == pytest.approx(scores[model, task, row.layers, row.group])
+    assert set(groups["kind"][groups["task"] == "speakers"]) == {"class"}
 
 
 def test_the_report_shows_every_figure_and_table_in_a_browser_without_a_network(finished):
@@ -390,7 +404,7 @@ def test_a_plan_that_picks_other_layers_trains_these(finished):
     if picked.empty:
         assert jobs == expand(RULED)
         pytest.skip("on this machine the pretrained models are the most convex at their first layer")
-    expected = expand(f"{RULED} {TRAINING} {TIMING} compare_predictions merge_exports")
+    expected = expand(f"{RULED} {TRAINING} {TIMING} compare_predictions compare_groups merge_exports")
     for model, task, layers in picked.itertuples(index=False):
         expected.add(f"export_model:{model}/{task}")
         if (model, task, layers) not in trained:
@@ -408,7 +422,7 @@ def test_other_neighbours_score_all_and_train_nothing_for_the_same_layers(finish
     models, datasets = "{hubert-tiny,wav2vec2-tiny}", "{words,speakers,phonemes}"
     assert jobs == expand(
         f"""score_convexity:{models}/{{pretrained,words,speakers}}/{datasets}
-        score_convexity:{models}/untrained/words {CONVEXITY} draw_classes {RULED}"""
+        score_convexity:{models}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}"""
     )
     assert read(finished, "plan.csv").layers.equals(before.layers)
 

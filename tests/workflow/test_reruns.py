@@ -182,13 +182,13 @@ def another_model(folder, config):
 # Jobs, as plans.expand reads them. What follows in tables, figures and pages:
 
 CONVEXITY = """merge_convexity study_choices correlate_convexity write_summary accept_phonemes
-    draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,projections}
+    draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,groups,projections}
     show_{convexity,choices,correlations,convergence}"""
 PLAN = """plan_layers project_embeddings make_table1 study_choices write_summary accept_phonemes
     draw_{convexity_by_layer,choices,classes,tradeoffs,training,projections}
     show_{plan,table1,choices}"""
 TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity write_summary accept_phonemes
-    draw_{accuracy_by_convexity,choices,last_layer,tradeoffs,training}
+    draw_{accuracy_by_convexity,choices,last_layer,groups,tradeoffs,training}
     show_{table1,choices,correlations,convergence}"""
 TIMING = """merge_timing make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
     show_{table1,choices,timing}"""
@@ -196,8 +196,9 @@ COSTS = """count_costs make_table1 study_choices draw_{choices,tradeoffs} write_
     show_{table1,choices,costs}"""
 FOLDING = """merge_folding make_table1 study_choices draw_{accuracy_by_convexity,choices,tradeoffs}
     write_summary accept_phonemes show_{table1,choices,folding}"""
-STUDIES = """study_choices correlate_convexity draw_{choices,last_layer} write_summary accept_phonemes
+STUDIES = """study_choices correlate_convexity draw_{choices,last_layer,groups} write_summary accept_phonemes
     show_{choices,correlations,convergence}"""
+COMPARED = "compare_predictions compare_groups"
 COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
 
 
@@ -218,7 +219,7 @@ def computed_jobs(models: str) -> str:
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
         fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
-        merge_exports {TRAINING} {TIMING} compare_predictions
+        merge_exports {TRAINING} {TIMING} {COMPARED}
     """
 
 
@@ -268,35 +269,35 @@ PLANNED = {
         key("finetuning/learning_rate/words/full", 2e-3),
         f"""finetune:{BOTH}/words/3/0 {scored(f"{BOTH}/words/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/words/2 time_models:{H}/words/0 export_model:{BOTH}/words merge_exports
-        fold_layers:{BOTH}/words/0 {FOLDING} compare_predictions {TRAINING} {TIMING}""",
+        fold_layers:{BOTH}/words/0 {FOLDING} {COMPARED} {TRAINING} {TIMING}""",
     ),
     "a pruned learning rate": (
         key("finetuning/learning_rate/words/pruned", 2e-3),
         f"""finetune:{BOTH}/words/2/0 finetune:{H}/words/0/0 time_models:{BOTH}/words/2
-        time_models:{H}/words/0 export_model:{BOTH}/words merge_exports compare_predictions
+        time_models:{H}/words/0 export_model:{BOTH}/words merge_exports {COMPARED}
         {TRAINING} {TIMING}""",
     ),
     "`finetuning.start`": (
         key("finetuning/start", "folded"),
         f"""{{fold_model,finetune}}:{BOTH}/{{words,speakers}}/2/0 {{fold_model,finetune}}:{H}/words/0/0
-        {TIMED} {EXPORTED} compare_predictions {TRAINING}""",
+        {TIMED} {EXPORTED} {COMPARED} {TRAINING}""",
     ),
     "`finetuning.precision`": (
         key("finetuning/precision", "float32"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} {COMPARED}
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.cache_features`": (
         key("finetuning/cache_features", "float16"),
         f"""cache_features:{BOTH}/{{words,speakers}} finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0
-        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} compare_predictions
+        finetune:{H}/words/0/0 {TIMED} {EXPORTED} {FOLDED} {COMPARED}
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING}""",
     ),
     "`finetuning.projector_size`": (
         key("finetuning/projector_size", 16),
         f"""finetune:{BOTH}/{{words,speakers}}/{{2,3}}/0 finetune:{H}/words/0/0 {TIMED} {EXPORTED}
-        {FOLDED} compare_predictions
+        {FOLDED} {COMPARED}
         {scored(f"{BOTH}/{{words,speakers}}/{{words,speakers,phonemes}}")} {TRAINING} {COSTS}""",
     ),
     "a sweep point added": (
@@ -314,7 +315,7 @@ PLANNED = {
         {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
-        fold_layers:{BOTH}/speakers/0 {FOLDING} compare_predictions {TRAINING} {TIMING} {COSTS}""",
+        fold_layers:{BOTH}/speakers/0 {FOLDING} {COMPARED} {TRAINING} {TIMING} {COSTS}""",
     ),
     "`phonemes.min_count`": (
         key("datasets/phonemes/min_count", 11),
@@ -360,8 +361,8 @@ PLANNED = {
     ),
     "how figures look (`figures/style.py`)": (
         appended(f"{LIBRARY}/results/figures/style.py"),
-        """draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,classes,tradeoffs,training,projections}
-        write_summary accept_phonemes""",
+        """draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,classes,groups,tradeoffs}
+        draw_{training,projections} write_summary accept_phonemes""",
     ),
     "a library module, such as `probing.py`": (
         appended(f"{LIBRARY}/results/probing.py"),
@@ -403,13 +404,13 @@ RUN = {
     "`plan.tolerance`, if the plan then picks other layers": (
         key("plan/tolerance", 0.5),
         f"""finetune:{H}/{{words,speakers}}/1/0 time_models:{H}/{{words,speakers}}/1
-        export_model:{H}/{{words,speakers}} merge_exports compare_predictions {RULED} {TRAINING} {TIMING}""",
+        export_model:{H}/{{words,speakers}} merge_exports {COMPARED} {RULED} {TRAINING} {TIMING}""",
     ),
     "`plan.rule`, if the plan then picks the same layers": (key("plan/rule", "significant"), RULED),
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_classes {RULED}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}""",
     ),
 }
 

@@ -39,6 +39,12 @@ FIGURES = {
         },
         {},
     ),
+    "groups": (
+        "Who pays for the pruning: recall of classes against their convexity, and change by class and speaker. "
+        "Named groups changed significantly.",
+        tables("groups", "correlations"),
+        {},
+    ),
     "tradeoffs": (
         "Accuracy against inference time, size and multiply-adds. The front joins the models that no other beats; "
         "look how near the pruned models (black edge) are to it. Dotted: full models, folded without training.",

@@ -167,12 +167,12 @@ def get_folded():
     return expand("<results>/folding/{model}/{task}/{seed}.csv", model=MODELS, task=TASKS, seed=SEEDS)
 
 
-def get_predictions(size):
-    """Test predictions of every full or pruned model and seed."""
+def get_predictions(size, seeds=SEEDS):
+    """Test predictions of every full or pruned model and of each of `seeds`."""
     return [
         f"{get_trained(model, task, layers, seed)}/predictions.csv"
         for model in MODELS
         for task in TASKS
         for layers in [MODELS[model]["layers"] if size == "full" else get_layers(model, task)]
-        for seed in SEEDS
+        for seed in seeds
     ]

@@ -59,22 +59,6 @@ rule count_costs:
         "../scripts/count_costs.py"
 
 
-rule compare_predictions:
-    input:
-        code=library("compare_predictions"),
-        full=lambda wildcards: get_predictions("full"),
-        pruned=lambda wildcards: get_predictions("pruned"),
-    output:
-        table="<results>/significance.csv",
-    log:
-        "<results>/logs/compare_predictions.log",
-    localrule: True
-    conda:
-        "../../envs/results.yaml"
-    script:
-        "../scripts/compare_predictions.py"
-
-
 rule make_table1:
     input:
         **tables("finetuning", "timing", "plan", "costs", "significance", "exports", "folding"),
@@ -149,7 +133,7 @@ rule study_choices:
 
 rule correlate_convexity:
     input:
-        **tables("finetuning", "convexity"),
+        **tables("finetuning", "convexity", "groups"),
         code=library("correlate_convexity"),
         probes=get_probes,
     output:
@@ -173,7 +157,7 @@ rule correlate_convexity:
 
 rule write_summary:
     input:
-        **tables("plan", "convexity", "finetuning", "timing", "costs", "significance"),
+        **tables("plan", "convexity", "finetuning", "timing", "costs", "significance", "groups"),
         code=library("write_summary"),
         table1="<results>/table1.md",
         data="<results>/datasets/summary.md",

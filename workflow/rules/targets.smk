@@ -25,7 +25,16 @@ def get_intermediates(wildcards):
         *get_folded(),
         *expand(
             "<results>/{table}.csv",
-            table=["convexity", "costs", "exports", "finetuning", "folding", "significance", "timing"],
+            table=[
+                "convexity",
+                "costs",
+                "exports",
+                "finetuning",
+                "folding",
+                "groups",
+                "significance",
+                "timing",
+            ],
         ),
     ]
 

@@ -9,12 +9,14 @@ from convexprune.results import significance
 
 def main(smk):
     logs.start_log(smk.log[0])
+    datasets = {Path(path).stem: csv_files.read(path) for path in smk.input.datasets}
     rows = []
     for full, pruned in zip(smk.input.full, smk.input.pruned, strict=True):
         model, task, layers, seed = Path(pruned).parts[-5:-1]  # a fine-tuned model's folder names them
-        compared = significance.compare_predictions(csv_files.read(full), csv_files.read(pruned))
-        rows.append({"model": model, "task": task, "layers": int(layers), "seed": int(seed), **compared})
-    csv_files.write(smk.output.table, pd.DataFrame(rows))
+        run = {"model": model, "task": task, "layers": int(layers), "full_layers": int(Path(full).parts[-3])}
+        read = (csv_files.read(full), csv_files.read(pruned), datasets[task])
+        rows.append({**run, "seed": int(seed), **significance.compare_predictions(*read)})
+    csv_files.write(smk.output.table, significance.correct_for_models(pd.DataFrame(rows)))
 
 
 if "snakemake" in globals():

@@ -15,8 +15,9 @@ def main(smk):
         finetuning, convexity, settings["average"], settings["tolerance"], settings["seed"]
     )
     csv_files.write(smk.output.convergence, convergence)
+    groups = csv_files.read(smk.input.groups)
     correlations = correlation.correlate(
-        finetuning, convexity, probes, convergence, settings["models"], settings["average"]
+        finetuning, convexity, probes, convergence, groups, settings["models"], settings["average"]
     )
     csv_files.write(smk.output.correlations, correlations)
 

@@ -87,26 +87,39 @@ def test_convergence_is_that_of_the_embedded_full_run_on_its_own_classes(finetun
     assert by_class.query("task == 'words'")["stderr"].tolist() == [0.03] * 3
 
 
-def test_relations(finetuning, convexity):
+@pytest.fixture
+def groups():
+    """Four classes of each model, one without convexity, and a speaker."""
+    rows = [("class", "no", 0.9, 0.5), ("class", "up", 0.7, 0.4), ("class", "yes", 0.8, 0.6)]
+    rows += [("class", "one", 0.1, np.nan), ("speaker", "ann", 0.2, np.nan)]
+    table = pd.DataFrame(rows, columns=["kind", "group", "pruned", "convexity"])
+    return pd.concat([table.assign(task="words", model=model) for model in MODELS])
+
+
+def test_relations(finetuning, convexity, groups):
     convergence = correlation.study_convergence(finetuning, convexity, "pair", 0.02, seed=0)
     probes = convexity.query("state == 'pretrained' and dataset == 'words'").assign(task="words")
     probes = probes.assign(accuracy=-probes["layers"])[["model", "task", "layers", "accuracy"]]
     models = {"words": ["a", "c"]}
-    table = correlation.correlate(finetuning, convexity, probes, convergence, models, "pair")
+    table = correlation.correlate(finetuning, convexity, probes, convergence, groups, models, "pair")
     assert table[["relation", "task", "model", "n"]].values.tolist() == [
         *(["pretrained convexity", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
         *(["linear probe", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
         ["last-layer convexity", "words", "all", 3],
         ["last-layer convexity", "speakers", "all", 3],
         ["last-layer convexity", "all", "all", 6],
+        *(["class convexity", "words", model, 3] for model in MODELS),
     ]
     rho = table.set_index(["relation", "task", "model"])["rho"]
     # depths 0, 2, 4: convexity 0.99, 0.5, 0.5 and probes falling, where accuracy rises
     assert rho["pretrained convexity", "words", "a"] == pytest.approx(-(0.75**0.5))
     assert rho["linear probe", "words", "a"] == pytest.approx(-1)
     assert rho["last-layer convexity", "words", "all"] == pytest.approx(1)
-    # only models of one task can be exchanged for each other: 2 of the 6 orders of three are as far apart
+    assert rho["class convexity", "words", "b"] == pytest.approx(spearmanr([9, 7, 8], [5, 4, 6]).statistic)
+    # only classes, and models of one task, can be exchanged for each other: of models, 2 of the 6 orders of
+    # three are as far apart; of classes, all
     tested = table.set_index(["relation", "task"])["p_value"].dropna()
+    assert tested.pop(("class convexity", "words")).tolist() == [1, 1, 1]
     assert tested.to_dict() == {
         ("last-layer convexity", task): pytest.approx(1 / 3) for task in ("words", "speakers")
     }
@@ -117,8 +130,8 @@ def test_relations(finetuning, convexity):
 NAMES = {"a": "007", "b": "NA", "c": "1e5"}  # as models may be called
 
 
-def test_adapter_without_a_sweep(finetuning, convexity, tmp_path):
-    sources = {"finetuning": finetuning, "convexity": convexity}
+def test_adapter_without_a_sweep(finetuning, convexity, groups, tmp_path):
+    sources = {"finetuning": finetuning, "convexity": convexity, "groups": groups}
     paths = {name: str(tmp_path / f"{name}.csv") for name in sources}
     for name, path in paths.items():
         sources[name].replace(NAMES).to_csv(path, index=False)
@@ -131,6 +144,9 @@ def test_adapter_without_a_sweep(finetuning, convexity, tmp_path):
             log=[str(tmp_path / "log")],
         )
     )
-    assert set(csv_files.read(output["correlations"])["relation"]) == {"last-layer convexity"}
+    assert set(csv_files.read(output["correlations"])["relation"]) == {
+        "last-layer convexity",
+        "class convexity",
+    }
     convergence = csv_files.read(output["convergence"])
     assert convergence["model"].tolist() == 2 * sorted(NAMES.values())

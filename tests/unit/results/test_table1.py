@@ -39,6 +39,16 @@ N_TEST = {"words": 4890, "speakers": 4348}
 
 
 P_VALUE = 0.0123  # of every comparison of the first seed below
+BOUNDS = {  # speakers are known where they are not the classes
+    "words": {
+        "worse_at_most": 0.0123,
+        "worse_at_most_by_speaker": 0.0234,
+        "full_worst_speaker": 0.9,
+        "pruned_worst_speaker": 0.855,
+    },
+    "speakers": {"worse_at_most": -0.004}
+    | dict.fromkeys(("worse_at_most_by_speaker", "full_worst_speaker", "pruned_worst_speaker"), np.nan),
+}
 FOLDED = 0.9512  # accuracy of every folded model at the layers kept
 STEP_RATIO = 0.4  # time of a pruned model's step, of a full one's
 
@@ -83,7 +93,8 @@ def inputs(tasks=("words", "speakers")) -> dict[str, pd.DataFrame]:
                 "step_ratio_median_stderr": 0.004,
                 "step_disturbed": model == "hubert-base",
             }
-            tests = {"n_items": N_TEST[task], "only_full": 1, "only_pruned": 2}
+            tests = {"n_items": N_TEST[task], "only_full": 1, "only_pruned": 2} | BOUNDS[task]
+            tests |= {"p_holm": 0.0861, "full_worst_class": 0.96, "pruned_worst_class": 0.912}
             for seed, p in ((0, P_VALUE), (1, 0.9)):
                 significance.append(common | {"layers": layers, "seed": seed, "p_value": p} | tests)
             timing.append(common | {"layers": layers} | ratio)
@@ -142,7 +153,9 @@ def test_reproduces_the_averages(paper):
     }.items():
         assert average[column] == pytest.approx(printed, abs=0.006)
     assert (
-        average.filter(regex="full|pruned|layers|outlier|stderr|p_value|cached|disturbed|fold|cut")
+        average.filter(
+            regex="full|pruned|layers|outlier|stderr|p_value|p_holm|worse|worst|cached|disturbed|fold|cut"
+        )
         .isna()
         .all()
     )
@@ -171,6 +184,14 @@ def test_columns_are_the_papers_first_and_percentages(paper):
     assert (row["word_full_parameters"], row["word_pruned_parameters"]) == (130_000_000, 90_000_000)
     assert (row["word_pruned_bytes"], row["speaker_pruned_multiply_adds"]) == (360_000_096, 6 * 10**9)
     assert row["word_p_value"] == P_VALUE  # of the seed asked for
+    tests = (
+        "p_holm",
+        "worse_at_most",
+        "worse_at_most_by_speaker",
+        "full_worst_class",
+        "pruned_worst_speaker",
+    )
+    assert row[[f"word_{name}" for name in tests]].tolist() == pytest.approx([0.0861, 1.23, 2.34, 96, 85.5])
     assert (row["word_cut"], row["word_folded"], row["word_folded_sigma"]) == pytest.approx((25, 95.12, 0.4))
     assert row["speaker_fold_seconds"] == pytest.approx(42.5)
     assert pd.isna(row["word_full_spread"])  # one seed has no spread
@@ -293,8 +314,8 @@ def cells_of(row: str) -> list[str]:
 def test_markdown_is_aligned_and_tells_the_numbers(paper):
     text = table1_text.markdown(paper, ask())
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 * (2 + 7 + 1) + 3 * (2 + 2 * 7)
-    for block in (rows[:10], rows[10:20], rows[20:36], rows[36:52], rows[52:]):
+    assert len(rows) == 2 * (2 + 7 + 1) + 4 * (2 + 2 * 7)
+    for block in (rows[:10], rows[10:20], rows[20:36], rows[36:52], rows[52:68], rows[68:]):
         assert len({tuple(i for i, c in enumerate(row) if c == "|") for row in block}) == 1
     assert max(map(len, text.splitlines())) <= 120
     (starred,) = (row for row in rows if "*" in row)
@@ -311,16 +332,19 @@ def test_markdown_is_aligned_and_tells_the_numbers(paper):
         ]
     )
     assert cells_of(rows[19]) == ["average", "", "", "", "+1.17", "", "-47.8", "-58.8"]
-    sizes = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[22:36]}
+    tests = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[22:36]}
+    assert tests["hubert-large", "words"] == ["0.086", "1.23", "2.34", "96.0 → 91.2", "90.0 → 85.5"]
+    assert tests["hubert-large", "speakers"] == ["0.086", "-0.40", "", "96.0 → 91.2", ""]
+    sizes = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[38:52]}
     assert sizes["hubert-large", "speakers"] == ["130 → 35 (-73 %)", "520 → 140", "25 → 6 (-76 %)"]
-    assert cells_of(rows[36]) == [
+    assert cells_of(rows[52]) == [
         *("model", "task", "inference (ms)", "by ONNX (ms)", "training steps", "step (ms)")
     ]
-    times = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[38:52]}
+    times = {tuple(cells_of(row)[:2]): cells_of(row)[2:] for row in rows[54:68]}
     assert times["hubert-large", "speakers"] == ["20 → 6.81", "7.50†", "1000 → 1028", "250 → 100"]
     assert times["wavlm-base", "words"] == ["20 → 15.5†", "7.50", "1000 → 2067", "250 → 100"]
-    assert cells_of(rows[52]) == ["model", "task", "cut %", "folded %", "seconds"]
-    assert {tuple(cells_of(row)[2:]) for row in rows[54:]} == {("25.00", "95.12 ± 0.40", "42.5")}
+    assert cells_of(rows[68]) == ["model", "task", "cut %", "folded %", "seconds"]
+    assert {tuple(cells_of(row)[2:]) for row in rows[70:]} == {("25.00", "95.12 ± 0.40", "42.5")}
     assert "with a projector that makes up for the others" in " ".join(text.split())
 
 
@@ -382,7 +406,7 @@ def test_a_tiny_p_value_is_not_printed_as_zero(models):
 def test_latex_rows_fit_the_columns_and_names_are_escaped(paper):
     text = table1_text.latex(paper.replace({"wavlm-base": r"my_model & 50%\x^"}), ask())
     tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert len(tabulars) == 5
+    assert len(tabulars) == 6
     for columns, body in tabulars:
         rows = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert len(rows) in (1 + 8, 1 + 14)

@@ -21,6 +21,7 @@ from figure_tables import (
     costs_of,
     finetuning_of,
     folding_of,
+    groups_of,
     logs_of,
     views_of,
 )
@@ -84,6 +85,7 @@ def some_tables(layers) -> dict[str, pd.DataFrame]:
         "convergence": convergence_of(layers),
         "convexity": convexity_of(layers),
         "correlations": correlations_of(),
+        "groups": groups_of(layers),
         "logs": logs_of(layers),
         "projections": views_of(layers),
     }

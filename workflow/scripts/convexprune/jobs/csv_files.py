@@ -21,7 +21,8 @@ def write(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 
 # Columns of our tables with text. All others hold numbers, or True and False.
 TEXT = {"model", "task", "state", "dataset", "split", "item", "path", "word", "label", "speaker", "predicted"}
-TEXT |= {"reason", "rule", "choice", "relation", "quantity", "remark", "remarks", "kind", "cost", "average"}
+TEXT |= {"reason", "rule", "choice", "relation", "quantity", "remark", "remarks", "kind", "cost"}
+TEXT |= {"average", "group"}
 TEXT |= {
     "device",
     "machine",

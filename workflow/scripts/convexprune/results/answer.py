@@ -19,6 +19,7 @@ class Tables(NamedTuple):
     timing: pd.DataFrame
     costs: pd.DataFrame
     significance: pd.DataFrame
+    groups: pd.DataFrame
 
 
 def answer(tables: Tables, folder: str, seed: int) -> str:
@@ -41,6 +42,7 @@ def answer(tables: Tables, folder: str, seed: int) -> str:
             _find(tables.costs, **run, layers=layers)["bytes"] for layers in (row.full_layers, row.layers)
         )
         compared = _find(tables.significance, **run, seed=seed)
+        groups = tables.groups[(tables.groups["model"] == row.model) & (tables.groups["task"] == row.task)]
         timed = _find(tables.timing, **run, layers=row.layers)
         exported = f"`{folder}/exported/{row.model}/{row.task}/` ({row.layers} of {row.full_layers} layers)"
         whole = f"`{folder}/finetuned/{row.model}/{row.task}/{row.full_layers}/{seed}/`"
@@ -49,7 +51,7 @@ def answer(tables: Tables, folder: str, seed: int) -> str:
             f"- {name}: {exported} loses accuracy.\nWhere that matters, use the full model, {whole}."
             if loses
             else f"- {name}: use {exported}.",
-            describe_accuracy(full, pruned, compared),
+            f"{describe_accuracy(full, pruned, compared)}{describe_payers(groups)}",
             describe_savings(timed, full_bytes, pruned_bytes),
         )
         entries.append("\n".join(sentences).replace("\n", "\n  "))
@@ -80,9 +82,29 @@ def describe_accuracy(full: float, pruned: float, compared: pd.Series) -> str:
     return (
         f"{verdict}: {100 * pruned:.1f} % against the full model's {100 * full:.1f} % on "
         f"{compared['n_items']:,} test items\n"
-        f"({100 * (pruned - full):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, {p})."
-        f"{describe_guess(pruned, compared)}"
+        f"({100 * (pruned - full):+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, {p}).\n"
+        f"{describe_bound(compared)}{describe_guess(pruned, compared)}"
     )
+
+
+def describe_bound(compared: pd.Series) -> str:
+    """A sentence: how much worse the pruned model is at most; over speakers where there is such a bound."""
+    by_speaker = pd.notna(compared["worse_at_most_by_speaker"])
+    bound = 100 * compared["worse_at_most_by_speaker" if by_speaker else "worse_at_most"]
+    said = f"at most {bound:.1f} points worse" if bound > 0 else f"at least {-bound:.1f} points better"
+    over = f" (over its {compared['n_speakers']:.0f} speakers)" if by_speaker else ""
+    return f"It is {said}, at 95 %{over}."
+
+
+def describe_payers(groups: pd.DataFrame) -> str:
+    """A sentence if groups of a model and task (`groups.csv`) lose significantly: which loses most."""
+    worse = groups[(groups["p_holm"] < SIGNIFICANT) & (groups["change"] < 0)].sort_values("change")
+    if worse.empty:
+        return ""
+    worst = worse.iloc[0]
+    change = f"{100 * worst['full']:.0f} → {100 * worst['pruned']:.0f} %, p = {worst['p_holm']:.2g} by Holm"
+    lose = f"and {len(worse) - 1} more lose" if len(worse) > 1 else "loses"
+    return f"\nThe {worst['kind']} {worst['group']} ({change}) {lose} accuracy: see `groups.csv`."
 
 
 def describe_guess(pruned: float, compared: pd.Series) -> str:

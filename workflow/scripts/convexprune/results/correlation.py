@@ -40,6 +40,7 @@ def correlate(
     convexity: pd.DataFrame,
     probes: pd.DataFrame | None,
     convergence: pd.DataFrame,
+    groups: pd.DataFrame,
     models: Mapping[str, Sequence[str]],
     average: str,
 ) -> pd.DataFrame:
@@ -48,11 +49,13 @@ def correlate(
     - pretrained convexity and linear probe: over the depths of a swept model, 0 layers included, and over the
       depths of all swept models together (model `all`); accuracies are means over seeds;
     - last-layer convexity: over the full models of a task (`study_convergence`, model `all`), and over both
-      tasks together (task `all`).
+      tasks together (task `all`);
+    - class convexity: over the classes of a task, the convexity of a class in the pretrained model at the
+      layers kept, with its recall in the pruned model (`groups`, the table of results/README.md).
 
-    A permutation test needs points that can be exchanged for each other. Only those of the last-layer
-    relation within a task can: depths of a model are alike, models and tasks differ. The other relations have
-    no p-value.
+    A permutation test needs points that can be exchanged for each other. Only classes can, and the points of
+    the last-layer relation within a task: depths of a model are alike, models and tasks differ. The other
+    relations have no p-value.
     """
     score = averages.COLUMNS[average].score
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
@@ -64,7 +67,7 @@ def correlate(
 
     def add(relation: str, task: str, model: str, judge: pd.Series, accuracy: pd.Series) -> None:
         rho, p_value = rank_correlation(judge, accuracy)
-        testable = relation == "last-layer convexity" and task != "all"
+        testable = relation == "class convexity" or (relation == "last-layer convexity" and task != "all")
         rows.append((relation, task, model, len(judge), rho, p_value if testable else np.nan))
 
     for relation, judge in judges.items():
@@ -78,6 +81,9 @@ def correlate(
     for task in [*convergence["task"].unique(), "all"]:
         points = convergence if task == "all" else convergence[convergence["task"] == task]
         add("last-layer convexity", task, "all", points["convexity"], points["accuracy"])
+    scored = groups[(groups["kind"] == "class") & groups["convexity"].notna()]
+    for (task, model), classes in scored.groupby(["task", "model"], sort=False):
+        add("class convexity", task, model, classes["convexity"], classes["pruned"])
     return pd.DataFrame(rows, columns=["relation", "task", "model", "n", "rho", "p_value"])
 
 

@@ -12,9 +12,12 @@ PAPER = ("full", "pruned", "acc_diff", "train_time_diff", "inference_diff")
 COSTS = ("parameters", "bytes", "multiply_adds")
 TIMES = ("latency", "steps", "step_time")  # of inference, and of training
 BOTH = tuple(f"{run}_{cost}" for cost in (*COSTS, *TIMES) for run in ("full", "pruned"))
+BOUNDS = ("worse_at_most", "worse_at_most_by_speaker")
+WORST = tuple(f"{run}_worst_{kind}" for kind in ("class", "speaker") for run in ("full", "pruned"))
+TESTS = ("p_holm", *BOUNDS, *WORST)
 ADDED = (
     *("layers", "full_layers", "parameter_reduction", "full_sigma", "pruned_sigma"),
-    *("full_spread", "pruned_spread", "acc_outlier", "p_value", "cached"),
+    *("full_spread", "pruned_spread", "acc_outlier", "p_value", *TESTS, "cached"),
     *("train_time_stderr", "train_disturbed", "inference_stderr", "disturbed", *BOTH),
     *("onnx_latency", "onnx_disturbed", "cut", "folded", "folded_sigma", "folded_spread", "fold_seconds"),
 )
@@ -30,7 +33,7 @@ NEEDED = {
     ),
     "plan": ("model", "task", "layers", "full_layers"),
     "costs": ("model", "task", "layers", *COSTS),
-    "significance": ("model", "task", "layers", "seed", "p_value"),
+    "significance": ("model", "task", "layers", "seed", "p_value", *TESTS),
     "exports": ("model", "task", "layers", "latency_median", "disturbed"),
     "folding": (
         *("model", "task", "layers", "accuracy", "cut_accuracy", "sigma"),
@@ -77,8 +80,9 @@ def table1(
     (`word_full` ... `speaker_inference_diff`), then those added here. Values that were not run are missing.
 
     Accuracies and their sigma and spread (standard deviation over seeds) are in %, differences are relative
-    (`relative_change`), and accuracies and steps are means over seeds. The p-value is that of one seed:
-    pooling seeds would count each test item several times. The inference difference comes from the
+    (`relative_change`), and accuracies and steps are means over seeds. Both p-values, the bounds (points)
+    and the lowest accuracies in a class or on a speaker (%) are those of one seed: pooling seeds would count
+    each test item several times. The inference difference comes from the
     ratio of the median times (`ratio_median`), which interruptions hardly change. The training time is the
     number of steps of the runs times the median time of a step, measured like inference: the runs' own times
     depend on other jobs that ran beside them. `cut` and `folded` are accuracies of the full model cut to the
@@ -190,6 +194,8 @@ def _task_columns(
             "full_spread": 100 * full["spread"],
             "pruned_spread": 100 * pruned["spread"],
             "p_value": tests["p_value"],
+            "p_holm": tests["p_holm"],
+            **{name: 100 * tests[name] for name in (*BOUNDS, *WORST)},
             "cached": full["cached"].astype("boolean") | pruned["cached"].astype("boolean"),
             "train_time_stderr": 100 * steps * times["step_ratio_median_stderr"],
             "train_disturbed": times["step_disturbed"].astype("boolean"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from convexprune.results import markdown_tables
-from convexprune.results.table1 import ADDED, PAPER, Asked, relative_change
+from convexprune.results.table1 import ADDED, BOUNDS, PAPER, Asked, relative_change
 
 # The headings of a task in Markdown and LaTeX, in the paper's order.
 HEADINGS = ("model", "layers", "full %", "pruned %", "diff. %", "p", "train time %", "inference %")
@@ -22,9 +22,10 @@ SIZES = {
 TRAINING = {"steps": ("training steps", 1, False), "step_time": ("step (ms)", 1e-3, False)}
 FOLDED = ("cut %", "folded %", "seconds")
 LATENCIES = ("inference (ms)", "by ONNX (ms)")
+TESTED = ("p (Holm)", "worse at most", "by speaker", "worst class %", "worst speaker %")
 # Below the table: a mark and its note, which is printed if a cell has the mark, or with these data.
 PAPERS, STANDARD = "the paper's data", "the standard test split"
-FOLDS = "Without training"  # the title of their block
+COMPARED, FOLDS = "Pruned against full", "Without training"  # titles of blocks
 NOTES = (
     ("", "Layers: transformer layers kept / of the full model."),
     (
@@ -39,6 +40,14 @@ NOTES = (
         "",
         "p: McNemar's exact test of full against pruned on the same test items, first seed, two-sided, not "
         "corrected for the number of models.",
+    ),
+    (
+        "",
+        "Pruned against full: first seed. p (Holm): corrected for the models of the task. Worse at most: the "
+        "one-sided 95 % bound of full less pruned accuracy in points, exact; below zero, the pruned model is "
+        "better. By speaker: where recordings of one speaker may be alike; empty for fewer than three known "
+        "speakers, and where speakers are the classes. Worst class, worst speaker: the lowest accuracy in "
+        "one of them, of the full and of the pruned model.",
     ),
     (
         "*",
@@ -71,6 +80,10 @@ def _number(value: float, form: str = ".2f") -> str:
     return "" if pd.isna(value) else format(value, form)
 
 
+def _probability(p: float) -> str:
+    return "<0.001" if p < 0.001 else _number(p, ".3f")
+
+
 def _accuracy_cells(model: str, values: pd.Series) -> list[str]:
     """A row under HEADINGS; a missing value is empty."""
 
@@ -81,7 +94,6 @@ def _accuracy_cells(model: str, values: pd.Series) -> list[str]:
         cell = joined(_number(values[f"{name}_diff"], "+.1f"), _number(values[f"{name}_stderr"], ".1f"))
         return cell + "".join(mark for column, mark in marks.items() if values[column] is True)
 
-    p = values["p_value"]
     return [
         model,
         "" if pd.isna(values["layers"]) else f"{values['layers']}/{values['full_layers']}",
@@ -90,7 +102,7 @@ def _accuracy_cells(model: str, values: pd.Series) -> list[str]:
             for run in ("full", "pruned")
         ),
         _number(values["acc_diff"], "+.2f") + ("*" if values["acc_outlier"] is True else ""),
-        "<0.001" if p < 0.001 else _number(p, ".3f"),
+        _probability(values["p_value"]),
         timed("train_time", {"cached": "‡", "train_disturbed": "†"}),
         timed("inference", {"disturbed": "†"}),
     ]
@@ -117,6 +129,17 @@ def _latency_cells(values: pd.Series) -> list[str]:
     return [cell + ("†" if cell and values[mark] is True else "") for cell, mark in cells]
 
 
+def _tested_cells(values: pd.Series) -> list[str]:
+    """A row under TESTED."""
+
+    def worst(kind: str) -> str:
+        full, pruned = (_number(values[f"{run}_worst_{kind}"], ".1f") for run in ("full", "pruned"))
+        return f"{full} → {pruned}" if full and pruned else ""
+
+    bounds = (_number(values[name]) for name in BOUNDS)
+    return [_probability(values["p_holm"]), *bounds, worst("class"), worst("speaker")]
+
+
 def _folded_cells(values: pd.Series) -> list[str]:
     """A row under FOLDED."""
     error, spread = _number(values["folded_sigma"]), _number(values["folded_spread"])
@@ -136,8 +159,9 @@ def title_of(task: str) -> str:
 
 
 def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Title, headings and rows to print: a block per task that has any accuracy, then sizes, times, folds."""
+    """Title, headings and rows to print: a block per task that has any accuracy, then the companions."""
     blocks: list[tuple[str, Sequence[str], list[list[str]]]] = []
+    tests: list[list[str]] = []
     sizes: list[list[str]] = []
     times: list[list[str]] = []
     folds: list[list[str]] = []
@@ -149,6 +173,7 @@ def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str],
         shown = values if len(values) > 2 else values.iloc[:1]  # one model has no average
         blocks.append((title_of(task), HEADINGS, [_accuracy_cells(*row) for row in shown.iterrows()]))
         for model, row in values[values["pruned_parameters"].notna()].iterrows():
+            tests.append([model, task, *_tested_cells(row)])
             sizes.append([model, task, *_companion_cells(row, SIZES)])
             times.append([model, task, *_latency_cells(row), *_companion_cells(row, TRAINING)])
             if pd.notna(row["folded"]):
@@ -156,6 +181,7 @@ def _blocks(table: pd.DataFrame, asked: Asked) -> list[tuple[str, Sequence[str],
     size_headings, training_headings = (
         [heading for heading, *_ in named.values()] for named in (SIZES, TRAINING)
     )
+    blocks.append((COMPARED, ("model", "task", *TESTED), tests))
     blocks.append(("Parameters, size and compute", ("model", "task", *size_headings), sizes))
     blocks.append(("Times", ("model", "task", *LATENCIES, *training_headings), times))
     return [*blocks, *([(FOLDS, ("model", "task", *FOLDED), folds)] if folds else [])]
