@@ -142,7 +142,7 @@ def costs_of(layers, tasks=BOTH, seeds=(0,), swept=()) -> dict[str, pd.DataFrame
     for model, full in layers.items():
         for task in tasks:
             at = {"model": model, "task": task, "full_layers": full}
-            plan.append(at | {"layers": full // 3})
+            plan.append(at | {"layers": full // 3, "fewest": full // 3, "most": full})
             depths = {*(range(0, full, 2) if model in swept and task == "words" else ()), full // 3}
             for k in sorted(depths | {full}):
                 runs = at | {"layers": k, "sigma": 0.003}
