@@ -29,7 +29,8 @@ SHOWN = {
     ),
 }
 if config["sweep"]:
-    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
+    SHOWN["verdict"] = ("verdict", CHOICE, "The verdict: what each criterion loses, with intervals")
+    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers by model and task")
 
 
 rule count_costs:
@@ -124,11 +125,11 @@ rule probe_layers:
 
 rule study_choices:
     input:
-        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding"),
+        **tables("finetuning", "criteria", "plan", "costs", "timing", "folding"),
         code=library("study_choices"),
-        probes=get_probes,
     output:
         csv="<results>/choices.csv",
+        verdict="<results>/verdict.csv",
         markdown="<results>/choices.md",
     log:
         "<results>/logs/study_choices.log",
@@ -137,11 +138,9 @@ rule study_choices:
         "../../envs/results.yaml"
     params:
         settings={
-            "average": AVERAGE,
             "benchmarks": str(RESULTS / "benchmarks"),
             "embedded": {task: experiment.embedded_with(config, task) for task in SWEPT_MODELS},
             "models": SWEPT_MODELS,
-            "tolerance": config["plan"]["tolerance"],
         },
     script:
         "../scripts/study_choices.py"
