@@ -12,15 +12,14 @@ from convexprune.results.table1_text import title_of
 
 NOTES = (
     "Each criterion keeps the fewest layers, one or more, whose value is within {share:g} of its range of "
-    "the best value. `Best value`: the layers that have it, where they differ. Where these layers were not "
-    "trained, the next deeper trained model counts.",
+    "the best value. `Best`: the layers that have the best value, where they differ. Where these layers were "
+    "not trained, the next deeper trained model counts.",
+    "Lost: test accuracy, in percentage points below the best trained depth of one layer or more. Rank: "
+    "Spearman's correlation of the criterion with test accuracy over the trained depths. Means over cells; a "
+    "cell is a model, task and seed. In brackets: 95 % intervals, by a bootstrap over six cells or more.",
+    "Kept: the share of layers, mean over cells. A criterion may lose little because it keeps nearly all.",
     "Needs, beside embeddings: labels; the fine-tuned full model; every model of the sweep; or the labels of "
     "the test split, by which no one may choose.",
-    "Lost: test accuracy, in percentage points below the best trained depth of one layer or more. Behind: "
-    "lost more than by the best criterion, in the same cells. Rank: Spearman's correlation of the criterion "
-    "with test accuracy over the trained depths. Means over cells; a cell is a model, task and seed. In "
-    "brackets: 95 % intervals, by a bootstrap over six cells or more.",
-    "Kept: the share of layers, mean over cells. A criterion may lose little because it keeps nearly all.",
     "Time: until the layers are known, mean over models and tasks: of the jobs that embed and judge, by the "
     "clock, or of the training steps at every depth, by the time of a step that ran alone. The first is too "
     "long where other jobs ran beside them, the second too short, for evaluations are not counted. Of the "
@@ -50,16 +49,16 @@ def render_verdict(judged: pd.DataFrame) -> str:
     """A row per choice and rule: what it needs, loses, and takes."""
     cells = [
         [
-            *(verdict.title_of(row["choice"], row["rule"]), row["needs"], row["cells"]),
-            *(_with_interval(row, name, 100) for name in ("lost", "behind")),
-            _with_interval(row, "rho", 1),
+            verdict.title_of(row["choice"], row["rule"]),
+            _with_interval(row, "lost", 100),
             f"{100 * row['kept']:.0f} %",
-            _duration(row["seconds"]),
+            _with_interval(row, "rho", 1),
+            *(row["needs"], _duration(row["seconds"]), row["cells"]),
         ]
         for _, row in judged.iterrows()
     ]
-    headings = ("choice", "needs", "cells", "lost", "behind", "rank", "kept", "time")
-    return markdown_tables.render(headings, cells, "ll")
+    headings = ("choice", "lost", "kept", "rank", "needs", "time", "cells")
+    return markdown_tables.render(headings, cells, "lrrrl")
 
 
 def render_task(choices: pd.DataFrame, order: dict[tuple[str, str], int]) -> str:

@@ -121,4 +121,4 @@ def conclude(verdict: pd.DataFrame) -> str:
 def title_of(choice: str, rule: str = "") -> str:
     """The name of a choice in texts and figures; that of the rule `best` says so."""
     title = JUDGES[choice].title if choice in JUDGES else choice
-    return f"{title}, best value" if rule == BEST else title
+    return f"{title}, best" if rule == BEST else title
