@@ -34,7 +34,7 @@ rule all:
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
         figures=expand("<results>/figures/{figure}.pdf", figure=DRAWN),
-        choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
+        choices=multiext("<results>/", "choices.csv", "choices.md", "verdict.csv") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
         data=multiext("<results>/datasets/summary", ".csv", ".md"),

@@ -214,17 +214,18 @@ def test_costs_are_those_of_the_models_trained(finished):
 
 
 def test_choices_are_judged_by_what_was_trained_and_timed(finished):
-    choices = read(finished, "choices.csv").set_index("choice")
+    choices = read(finished, "choices.csv").set_index(["choice", "rule"])
     assert set(choices["model"]) == {"hubert-tiny"}
     runs = read(finished, "finetuning.csv").query("model == 'hubert-tiny' and task == 'words'")
     accuracy = runs.set_index("layers")["accuracy"]
     for row in choices.itertuples():
         assert row.accuracy == accuracy[row.layers]
         assert row.lost == pytest.approx(accuracy.loc[1:].max() - row.accuracy)
-    assert (choices.loc[["convexity", "linear probe"], "seconds"] > 0.5).all()  # read from benchmark files
-    assert choices.loc["no pruning", "seconds"] == 0
-    relations = read(finished, "correlations.csv")["relation"].unique()
-    assert list(relations) == ["pretrained convexity", "linear probe", "last-layer convexity"]
+    assert (choices.loc[["graph convexity", "linear probe"], "seconds"] > 0.5).all()  # from benchmark files
+    assert choices["seconds"]["no pruning"].item() == 0
+    verdict = read(finished, "verdict.csv").set_index(["choice", "rule"])
+    assert (verdict["cells"] == 1).all() and verdict["lost_low"].isna().all()  # of one cell
+    pd.testing.assert_series_equal(verdict["lost"], choices["lost"].reindex(verdict.index))
 
 
 def test_full_and_pruned_are_compared_on_the_test_items(finished):

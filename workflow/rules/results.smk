@@ -14,7 +14,7 @@ SHOWN = {
     "plan": ("plan", "4. Plan", "Layers kept, and why"),
     "convexity": ("convexity", "3. Convexity", "Convexity by model, state, dataset and layers"),
     "counts": ("datasets/summary", "2. Data", "Files, classes, speakers and durations"),
-    "correlations": ("correlations", CHOICE, "Rank correlations with accuracy"),
+    "correlations": ("correlations", CHOICE, "Last-layer convexity against accuracy: rank correlations"),
     "convergence": (
         "convergence",
         CHOICE,
@@ -150,7 +150,6 @@ rule correlate_convexity:
     input:
         **tables("finetuning", "convexity"),
         code=library("correlate_convexity"),
-        probes=get_probes,
     output:
         correlations="<results>/correlations.csv",
         convergence="<results>/convergence.csv",
@@ -162,7 +161,6 @@ rule correlate_convexity:
     params:
         settings={
             "average": AVERAGE,
-            "models": SWEPT_MODELS,
             "seed": SEEDS[0],
             "tolerance": config["plan"]["tolerance"],
         },

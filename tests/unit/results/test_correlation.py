@@ -87,37 +87,21 @@ def test_convergence_is_that_of_the_embedded_full_run_on_its_own_classes(finetun
     assert by_class.query("task == 'words'")["stderr"].tolist() == [0.03] * 3
 
 
-def test_relations(finetuning, convexity):
+def test_last_layers_are_correlated_within_each_task_and_over_all(finetuning, convexity):
     convergence = correlation.study_convergence(finetuning, convexity, "pair", 0.02, seed=0)
-    probes = convexity.query("state == 'pretrained' and dataset == 'words'").assign(task="words")
-    probes = probes.assign(accuracy=-probes["layers"])[["model", "task", "layers", "accuracy"]]
-    models = {"words": ["a", "c"]}
-    table = correlation.correlate(finetuning, convexity, probes, convergence, models, "pair")
-    assert table[["relation", "task", "model", "n"]].values.tolist() == [
-        *(["pretrained convexity", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
-        *(["linear probe", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
-        ["last-layer convexity", "words", "all", 3],
-        ["last-layer convexity", "speakers", "all", 3],
-        ["last-layer convexity", "all", "all", 6],
-    ]
-    rho = table.set_index(["relation", "task", "model"])["rho"]
-    # depths 0, 2, 4: convexity 0.99, 0.5, 0.5 and probes falling, where accuracy rises
-    assert rho["pretrained convexity", "words", "a"] == pytest.approx(-(0.75**0.5))
-    assert rho["linear probe", "words", "a"] == pytest.approx(-1)
-    assert rho["last-layer convexity", "words", "all"] == pytest.approx(1)
+    table = correlation.correlate(convergence).set_index("task")
+    assert table["n"].to_dict() == {"words": 3, "speakers": 3, "all": 6}
+    assert table.loc["words", "rho"] == pytest.approx(1)
     # only models of one task can be exchanged for each other: 2 of the 6 orders of three are as far apart
-    tested = table.set_index(["relation", "task"])["p_value"].dropna()
-    assert tested.to_dict() == {
-        ("last-layer convexity", task): pytest.approx(1 / 3) for task in ("words", "speakers")
-    }
+    assert table["p_value"].dropna().to_dict() == pytest.approx({"words": 1 / 3, "speakers": 1 / 3})
     both = convergence[["convexity", "accuracy"]]
-    assert rho["last-layer convexity", "all", "all"] == pytest.approx(spearmanr(both).statistic)
+    assert table.loc["all", "rho"] == pytest.approx(spearmanr(both).statistic)
 
 
 NAMES = {"a": "007", "b": "NA", "c": "1e5"}  # as models may be called
 
 
-def test_adapter_without_a_sweep(finetuning, convexity, tmp_path):
+def test_adapter(finetuning, convexity, tmp_path):
     sources = {"finetuning": finetuning, "convexity": convexity}
     paths = {name: str(tmp_path / f"{name}.csv") for name in sources}
     for name, path in paths.items():
@@ -125,12 +109,12 @@ def test_adapter_without_a_sweep(finetuning, convexity, tmp_path):
     output = {name: str(tmp_path / "out" / name) for name in ("convergence", "correlations")}
     adapter.main(
         SimpleNamespace(
-            input=SimpleNamespace(**paths, probes=[]),
+            input=SimpleNamespace(**paths),
             output=SimpleNamespace(**output),
-            params=SimpleNamespace(settings={"average": "pair", "models": {}, "seed": 0, "tolerance": 0.02}),
+            params=SimpleNamespace(settings={"average": "pair", "seed": 0, "tolerance": 0.02}),
             log=[str(tmp_path / "log")],
         )
     )
-    assert set(csv_files.read(output["correlations"])["relation"]) == {"last-layer convexity"}
+    assert csv_files.read(output["correlations"])["task"].tolist() == ["words", "speakers", "all"]
     convergence = csv_files.read(output["convergence"])
     assert convergence["model"].tolist() == 2 * sorted(NAMES.values())

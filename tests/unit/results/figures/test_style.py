@@ -19,6 +19,7 @@ from figure_tables import (
     convexity_of,
     correlations_of,
     costs_of,
+    criteria_of,
     finetuning_of,
     folding_of,
     logs_of,
@@ -84,6 +85,7 @@ def some_tables(layers) -> dict[str, pd.DataFrame]:
         "convergence": convergence_of(layers),
         "convexity": convexity_of(layers),
         "correlations": correlations_of(),
+        "criteria": criteria_of(layers),
         "logs": logs_of(layers),
         "projections": views_of(layers),
     }

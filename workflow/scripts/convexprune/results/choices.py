@@ -50,7 +50,7 @@ def collect_goodness(criteria: pd.DataFrame, folding: pd.DataFrame) -> pd.DataFr
     folded = folded.rename(columns={"validation_accuracy": "goodness"}).assign(choice=FOLDED.name)
     columns = ["task", "model", "choice", "layers", "goodness"]
     table = pd.concat([found.assign(goodness=signs * found["value"])[columns], folded[columns]])
-    return table.dropna(subset="goodness")
+    return table.dropna(subset="goodness", ignore_index=True)
 
 
 def pick_layers(

@@ -1,8 +1,8 @@
-"""Does convexity predict accuracy? Rank correlations, and where fine-tuned convexity stops rising."""
+"""After fine-tuning: where convexity stops rising, and whether it goes with accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,50 +35,19 @@ def study_convergence(
     return pd.DataFrame(rows)
 
 
-def correlate(
-    finetuning: pd.DataFrame,
-    convexity: pd.DataFrame,
-    probes: pd.DataFrame | None,
-    convergence: pd.DataFrame,
-    models: Mapping[str, Sequence[str]],
-    average: str,
-) -> pd.DataFrame:
-    """Rank correlations (`rho`, `p_value`) of test accuracy with its predictors: a row per relation.
+def correlate(convergence: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlations (`rho`, `p_value`) of last-layer convexity with test accuracy over the full models.
 
-    - pretrained convexity and linear probe: over the depths of a swept model, 0 layers included, and over the
-      depths of all swept models together (model `all`); accuracies are means over seeds;
-    - last-layer convexity: over the full models of a task (`study_convergence`, model `all`), and over both
-      tasks together (task `all`).
-
-    A permutation test needs points that can be exchanged for each other. Only those of the last-layer
-    relation within a task can: depths of a model are alike, models and tasks differ. The other relations have
-    no p-value.
+    `convergence` is the table of `study_convergence`. A row per task, with `n` models, and one over all tasks
+    together (task `all`). That has no p-value: a permutation test needs points that can be exchanged for each
+    other, and models of different tasks cannot.
     """
-    score = averages.COLUMNS[average].score
-    pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
-    judges = {"pretrained convexity": pretrained.assign(judge=pretrained[score])}
-    if probes is not None:
-        judges["linear probe"] = probes.assign(judge=probes["accuracy"])
-    means = finetuning.groupby(["task", "model", "layers"], as_index=False)["accuracy"].mean()
     rows = []
-
-    def add(relation: str, task: str, model: str, judge: pd.Series, accuracy: pd.Series) -> None:
-        rho, p_value = rank_correlation(judge, accuracy)
-        testable = relation == "last-layer convexity" and task != "all"
-        rows.append((relation, task, model, len(judge), rho, p_value if testable else np.nan))
-
-    for relation, judge in judges.items():
-        points = means.merge(judge[["task", "model", "layers", "judge"]], on=["task", "model", "layers"])
-        for task, names in models.items():
-            swept = points[(points["task"] == task) & points["model"].isin(names)]
-            for model in names:
-                of_model = swept[swept["model"] == model]
-                add(relation, task, model, of_model["judge"], of_model["accuracy"])
-            add(relation, task, "all", swept["judge"], swept["accuracy"])
     for task in [*convergence["task"].unique(), "all"]:
         points = convergence if task == "all" else convergence[convergence["task"] == task]
-        add("last-layer convexity", task, "all", points["convexity"], points["accuracy"])
-    return pd.DataFrame(rows, columns=["relation", "task", "model", "n", "rho", "p_value"])
+        rho, p_value = rank_correlation(points["convexity"], points["accuracy"])
+        rows.append((task, len(points), rho, np.nan if task == "all" else p_value))
+    return pd.DataFrame(rows, columns=["task", "n", "rho", "p_value"])
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
