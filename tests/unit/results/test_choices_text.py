@@ -47,7 +47,7 @@ def test_the_verdict_then_the_layers_by_task_in_the_same_order(runs):
     assert list(judged)[2:] == list(words)[2:] == order
     assert judged["choice"] == ["lost", "kept", "rank", "needs", "time", "cells"]
     assert judged["graph convexity"] == [
-        *("3.00 [2.33, 3.67]", "50 %", "", "labels", "0:01:41", "6"),
+        *("3.00 [2.00, 4.00]", "50 %", "", "labels", "0:01:41", "6"),
     ]
     assert judged["linear CKA with the last"][3] == "nothing"
     assert words["graph convexity"] == ["4: 86.10", "2: 88.10", "3.00", "0.30"]

@@ -49,14 +49,44 @@ def test_means_and_what_is_behind_the_best_criterion():
 
 
 @pytest.mark.parametrize("choice", ["logme", "silhouette"])
-def test_intervals_are_those_of_all_resamples(choice):
+def test_intervals_of_one_pair_are_those_of_all_resamples_of_seeds(choice):
     table = verdict.judge(runs_of(LOST)).set_index("choice")
-    pairs = np.array(LOST[choice]) - LOST["graph convexity"]
+    behind = np.array(LOST[choice]) - LOST["graph convexity"]
     resamples = np.array([*product(range(6), repeat=6)])
-    for name, values in (("lost", np.array(LOST[choice])), ("behind", pairs)):
+    for name, values in (("lost", np.array(LOST[choice])), ("behind", behind)):
         low, high = np.percentile(values[resamples].mean(axis=1), [2.5, 97.5])
         found = table.loc[choice, [f"{name}_low", f"{name}_high"]].tolist()
         assert found == pytest.approx([low, high], abs=0.0007)  # of 9,999 drawn ones
+
+
+def by_cell(values) -> pd.Series:
+    """Values (pairs, seeds) by cell, in any order."""
+    cells = [("words", f"model-{i}", seed) for i, row in enumerate(values) for seed in range(len(row))]
+    index = pd.MultiIndex.from_tuples(cells, names=verdict.CELL)
+    return pd.Series(np.ravel(values), index).sample(frac=1, random_state=0)
+
+
+def test_intervals_of_some_pairs_are_those_of_all_resamples_of_pairs_and_their_seeds():
+    values = np.array([[0.0, 0.5, 0.9], [2.0, 2.2, 3.1]])
+    means = [
+        np.mean([values[pair, list(seeds)] for pair, seeds in zip(pairs, drawn, strict=True)])
+        for pairs in product(range(2), repeat=2)
+        for drawn in product([*product(range(3), repeat=3)], repeat=2)
+    ]
+    found = verdict.find_interval(by_cell(values))
+    assert found == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.1)
+
+
+@pytest.mark.parametrize("spread", [0, 1, 3])  # standard deviation of pairs, in that of seeds
+@pytest.mark.parametrize(("pairs", "least"), [(4, 0.74), (8, 0.82)])
+def test_intervals_hold_the_true_mean_as_often_as_the_page_on_the_science_says(pairs, least, spread):
+    rng = np.random.default_rng(pairs + spread)
+    held = []
+    for _ in range(200):
+        values = spread * rng.normal(size=(pairs, 1)) + rng.normal(size=(pairs, 3))
+        low, high = verdict.find_interval(by_cell(values))
+        held.append(low <= 0 <= high)
+    assert np.mean(held) >= least
 
 
 def test_the_sentence_tells_the_indistinguishable_from_the_worse():

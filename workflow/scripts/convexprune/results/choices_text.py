@@ -16,7 +16,8 @@ NOTES = (
     "not trained, the next deeper trained model counts.",
     "Lost: test accuracy, in percentage points below the best trained depth of one layer or more. Rank: "
     "Spearman's correlation of the criterion with test accuracy over the trained depths. Means over cells; a "
-    "cell is a model, task and seed. In brackets: 95 % intervals, by a bootstrap over six cells or more.",
+    "cell is a model, task and seed. In brackets: 95 % intervals, by a bootstrap of pairs of model and task, "
+    "then of their seeds; none for fewer than six cells.",
     "Kept: the share of layers, mean over cells. A criterion may lose little because it keeps nearly all.",
     "Needs, beside embeddings: labels; the fine-tuned full model; every model of the sweep; or the labels of "
     "the test split, by which no one may choose.",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from convexprune.results.choices import BEST, FEWEST, FOLDED, JUDGES
 
 # With fewer cells, even a difference of one sign in all of them is no evidence: the two-sided sign test of
 # five gives p = 2 / 2^5 = 0.06. A bootstrap of so few would claim more than they show.
 FEWEST_CELLS = 6
-CELL = ["task", "model", "seed"]  # what the bootstrap draws
+DRAWS = 9999
+CELL = ["task", "model", "seed"]
 NEEDS = {"plan": "", FOLDED.name: "full model", "best on test": "test labels", "whole sweep": "every model"}
 COLUMNS = ["choice", "rule", "needs", "cells", "lost", "lost_low", "lost_high", "behind", "behind_low"]
 COLUMNS += ["behind_high", "rho", "rho_low", "rho_high", "kept", "seconds"]
@@ -67,16 +67,20 @@ def find_best(lost: pd.DataFrame, kept: pd.Series) -> tuple[str, str]:
 
 
 def find_interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of `values` by a seeded bootstrap over cells.
+    """The 95 % percentile interval of the mean of `values` by cell, by a seeded bootstrap of two stages.
 
-    Missing below FEWEST_CELLS values. Cells count as independent. Seeds of one model and task are not quite:
-    they share the layers chosen, so with few models the interval says little about other models.
+    Pairs of a task and a model are drawn, then seeds within each pair drawn, both with replacement: seeds of
+    one pair share the layers picked, so they are no independent evidence. Missing below FEWEST_CELLS values.
+    With one pair, the interval is about other seeds of it alone.
     """
-    values = values.dropna()
-    if len(values) < FEWEST_CELLS:
+    by_pair = values.unstack("seed").dropna().to_numpy()
+    if by_pair.size < FEWEST_CELLS:
         return np.nan, np.nan
-    found = bootstrap((values.to_numpy(),), np.mean, method="percentile", n_resamples=9999, rng=0)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    rng, (pairs, seeds) = np.random.default_rng(0), by_pair.shape
+    drawn_pairs = rng.integers(pairs, size=(DRAWS, pairs, 1))
+    drawn_seeds = rng.integers(seeds, size=(DRAWS, pairs, seeds))
+    low, high = np.percentile(by_pair[drawn_pairs, drawn_seeds].mean(axis=(1, 2)), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def name_needs(choice: str) -> str:
