@@ -1,6 +1,6 @@
 """Tables to draw figures of, made up: `layers` are the models with their numbers of layers."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -175,5 +175,18 @@ def criteria_of(layers, tasks=BOTH, state="pretrained") -> pd.DataFrame:
         | {"value": np.nan if name.endswith("next") and k == full else rng.normal(np.sin(k / full * 2), 0.1)}
         for (model, full), task, name in product(layers.items(), tasks, CRITERIA)
         for k in range(full + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def similarities_of(layers, tasks=BOTH, state="pretrained") -> pd.DataFrame:
+    """Each pair of layers once, the less similar the further apart."""
+    rows = [
+        {"model": model, "state": state, "dataset": task, "layers": k, "other_layers": other}
+        | {"measure": measure, "value": 1 - (other - k) / (full + 1)}
+        for (model, full), task, measure in product(
+            layers.items(), tasks, ("linear cka", "mutual neighbours")
+        )
+        for k, other in combinations(range(full + 1), 2)
     ]
     return pd.DataFrame(rows)

@@ -25,6 +25,11 @@ FIGURES = {
         {**tables("criteria", "folding"), **(tables("choices") if config["sweep"] else {})},
         {},
     ),
+    "similarities": (
+        "How similar the layers of each pretrained model are to each other. Look for blocks of like layers.",
+        tables("similarities", "plan"),
+        {},
+    ),
     "choices": (
         "What each choice of layers costs. Good choices lie to the left in both panels.",
         tables("choices"),

@@ -23,6 +23,7 @@ from figure_tables import (
     finetuning_of,
     folding_of,
     logs_of,
+    similarities_of,
     views_of,
 )
 from matplotlib.figure import Figure
@@ -88,6 +89,7 @@ def some_tables(layers) -> dict[str, pd.DataFrame]:
         "criteria": criteria_of(layers),
         "logs": logs_of(layers),
         "projections": views_of(layers),
+        "similarities": similarities_of(layers),
     }
 
 
