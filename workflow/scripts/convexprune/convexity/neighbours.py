@@ -51,17 +51,20 @@ def nearest_neighbours(
     points: np.ndarray,
     n_neighbors: int,
     *,
+    groups: np.ndarray | None = None,
     threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The `n_neighbors` nearest other points of each of the `points` (N, D), by Euclidean distance.
 
-    `points` are finite, float32 or float64.
+    `points` are finite, float32 or float64. With `groups` (N,), integers, points of the same group are no
+    neighbours; each point must have `n_neighbors` points of other groups.
 
     Returns their indices (N, k) int32, nearest first, and their distances (N, k) float64. Of equally
     distant points, those with lower indices are neighbours; a warning says if this decides for most points.
     Raises ValueError if two points differ, but by less than SMALLEST.
     """
     N, D = points.shape
+    groups = np.arange(N) if groups is None else groups
     rows = max(1, BLOCK_BYTES // (4 * N))
     blocks = list(pairwise([*range(0, N, rows), N]))
 
@@ -96,7 +99,7 @@ def nearest_neighbours(
             block = centred[start:stop] @ centred.T
 
             def select(part, first=start, block=block):
-                _select(*part, first, block, lower, upper, points, slack, indices, distances, tied)
+                _select(*part, first, block, lower, upper, points, groups, slack, indices, distances, tied)
 
             parts = pairwise(np.linspace(0, stop - start, threads + 1).astype(int))
             run_threads(select, parts, threads)
@@ -106,7 +109,7 @@ def nearest_neighbours(
                 continue
             digits = digits or exact.find_digits(points)
             if not exact.exact_in_float64(digits, D):
-                known = exact.Block(start, block, lower, scale, slack)
+                known = exact.Block(start, block, lower, groups, scale, slack)
 
                 def decide(rows, known=known, digits=digits):
                     exact.decide(rows, known, points, digits, indices, distances)
@@ -128,7 +131,7 @@ def nearest_neighbours(
 
 
 @compiled
-def _select(begin, end, first, products, lower, upper, points, slack, indices, distances, tied):
+def _select(begin, end, first, products, lower, upper, points, groups, slack, indices, distances, tied):
     """Fill `indices` and squared `distances` of the points first + (begin..end), from rows begin..end of a
     block. Fill `tied`: whether another point is as far as the last neighbour, up to the share `slack`."""
     N = products.shape[1]
@@ -151,7 +154,7 @@ def _select(begin, end, first, products, lower, upper, points, slack, indices, d
             if hits == 0:
                 continue
             for j in range(start, stop):
-                if j != i and lower[j] - two * product[j] <= bounds[k - 1] - lower[i]:
+                if groups[j] != groups[i] and lower[j] - two * product[j] <= bounds[k - 1] - lower[i]:
                     candidates[count] = j
                     count += 1
                     bound = upper[i] + upper[j] - two * product[j]

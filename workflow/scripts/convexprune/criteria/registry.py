@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class UnsuitableError(ValueError):
+    """Data that a criterion cannot judge; the message is the reason."""
+
+
 class Criterion(NamedTuple):
     """A number for each layer of an encoder, from its embeddings."""
 

@@ -1,0 +1,104 @@
+"""The points of a layer, and what several criteria need of them: computed once, when it is first needed."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg
+
+from convexprune.convexity.neighbours import nearest_neighbours
+from convexprune.criteria import probes
+from convexprune.criteria.registry import UnsuitableError
+
+
+@dataclass(frozen=True)
+class Items:
+    """What is known of the N items, the same at every layer."""
+
+    classes: np.ndarray  # (N,) numbers from 0
+    n_classes: int
+    speakers: np.ndarray | None  # (N,) numbers; None if they are unknown, all the same, or the classes
+    folds: list[np.ndarray]  # held-out items; all in one fold if no class has two items
+    n_neighbors: int
+    threads: int
+
+    @classmethod
+    def of(cls, labels: np.ndarray, speakers: np.ndarray, n_neighbors: int, threads: int) -> Items:
+        names, numbers = np.unique(labels, return_inverse=True)
+        voices, voice = np.unique(speakers, return_inverse=True)
+        known = voice if len(voices) > 1 and not np.array_equal(labels, speakers) else None
+        try:
+            folds = probes.make_folds(labels, known)
+        except UnsuitableError:
+            folds = [np.arange(len(labels))]
+        return cls(numbers, len(names), known, folds, n_neighbors, threads)
+
+
+@dataclass(eq=False)
+class Layer:
+    """The points (N, D) of one layer, and what is computed from them when it is first needed."""
+
+    points: np.ndarray
+    items: Items
+    seconds: dict[str, float] = field(default_factory=dict)  # that each of the properties below took
+
+    @cached_property
+    def centred(self) -> np.ndarray:
+        mean = self.points.mean(axis=0, dtype=np.float64)
+        return (self.points - mean).astype(self.points.dtype)
+
+    @cached_property
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and distances (N, k) of the nearest neighbours."""
+        if len(self.points) <= self.items.n_neighbors:
+            raise UnsuitableError(
+                f"{len(self.points)} items are too few for {self.items.n_neighbors} neighbours"
+            )
+        return nearest_neighbours(self.points, self.items.n_neighbors, threads=self.items.threads)
+
+    @cached_property
+    def strangers(self) -> np.ndarray:
+        """Indices (N, k) of the nearest neighbours of other speakers, where these are known."""
+        speakers, k = self.items.speakers, self.items.n_neighbors
+        if speakers is None:
+            return self.neighbours[0]
+        if len(speakers) - np.bincount(speakers).max() < k:
+            raise UnsuitableError(f"a speaker has fewer than {k} items of others as neighbours")
+        return nearest_neighbours(self.points, k, groups=speakers, threads=self.items.threads)[0]
+
+    @cached_property
+    def moments(self) -> list[probes.Moments]:
+        """Those of the centred items of each fold."""
+        points, labels, n_classes = self.centred.astype(np.float64), self.items.classes, self.items.n_classes
+        return [probes.find_moments(points[fold], labels[fold], n_classes) for fold in self.items.folds]
+
+    @cached_property
+    def total(self) -> probes.Moments:
+        return probes.add(self.moments)
+
+    @cached_property
+    def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues (D,) and eigenvectors (D, D) of X^T X, for the points X as they are."""
+        mean = self.points.mean(axis=0, dtype=np.float64)
+        return linalg.eigh(self.total.products + len(self.points) * np.outer(mean, mean))
+
+    @cached_property
+    def size(self) -> float:
+        """The Frobenius norm of X^T X, for the centred points X."""
+        return float(np.linalg.norm(self.total.products))
+
+    def prepare(self, names: tuple[str, ...]) -> float:
+        """The seconds that the named properties took, now or before."""
+        if self.items.speakers is None:  # strangers are then the neighbours
+            names = tuple("neighbours" if name == "strangers" else name for name in names)
+        for name in names:
+            if name not in self.seconds:
+                start = time.perf_counter()
+                with suppress(UnsuitableError):  # whoever needs it raises the error again
+                    getattr(self, name)
+                self.seconds[name] = time.perf_counter() - start
+        return sum(self.seconds[name] for name in names)
