@@ -199,6 +199,11 @@ def scored(cells: str) -> str:
     return f"{{embed,score_convexity}}:{cells} {CONVEXITY}"
 
 
+def judged(cells: str) -> str:
+    """All criteria of model/dataset."""
+    return f"score_criteria:{cells} merge_criteria merge_similarities {STUDIES}"
+
+
 def model_jobs(models: str) -> str:
     """All that is computed with encoders: embeddings, convexity, two sizes for two tasks; and the costs."""
     return f"{computed_jobs(models)} {COSTS}"
@@ -208,6 +213,7 @@ def computed_jobs(models: str) -> str:
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
         {scored(f"{models}/untrained/words")} draw_classes project_embeddings
+        {judged(f"{models}/{{words,speakers}}")}
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
         fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
@@ -216,8 +222,7 @@ def computed_jobs(models: str) -> str:
 
 
 BOTH = f"{{{H},{W}}}"
-PROBES = f"probe_layers:{H}/words {STUDIES}"
-SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0 {PROBES}"
+SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0"
 PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_classes"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
 TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMING}"
@@ -234,7 +239,7 @@ PLANNED = {
     "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), STUDIES),
     "`convexity.average`": (
         key("convexity/average", "class"),
-        f"{PLAN} {STUDIES} draw_accuracy_by_convexity",
+        f"{PLAN} {judged(f'{BOTH}/{{words,speakers}}')} draw_accuracy_by_convexity",
     ),
     "a labelled dataset added": (
         key("datasets/again", {"label": "word"}),
@@ -301,6 +306,7 @@ PLANNED = {
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
         {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
+        {judged(f"{BOTH}/speakers")}
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
         fold_layers:{BOTH}/speakers/0 {FOLDING} compare_predictions {TRAINING} {TIMING} {COSTS}""",
@@ -352,13 +358,13 @@ PLANNED = {
         """draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,classes,tradeoffs,training,projections}
         write_summary accept_phonemes""",
     ),
-    "a library module, such as `probing.py`": (
-        appended(f"{LIBRARY}/results/probing.py"),
-        PROBES,
+    "a library module, such as `probes.py`": (
+        appended(f"{LIBRARY}/criteria/probes.py"),
+        judged(f"{BOTH}/{{words,speakers}}"),
     ),
-    "a script, such as `probe_layers.py`, if only touched": (
-        rewritten("workflow/scripts/probe_layers.py"),
-        PROBES,
+    "a script, such as `score_criteria.py`, if only touched": (
+        rewritten("workflow/scripts/score_criteria.py"),
+        judged(f"{BOTH}/{{words,speakers}}"),
     ),
     "the corpus (`corpus.h5`, `corpus.csv`) or a library module written again with the same content": (
         rewritten(
@@ -397,7 +403,8 @@ RUN = {
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_classes {RULED}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_classes {RULED}
+        {judged(f"{BOTH}/{{words,speakers}}")}""",
     ),
 }
 

@@ -99,34 +99,10 @@ rule make_table1:
         "../scripts/make_table1.py"
 
 
-rule probe_layers:
-    input:
-        code=library("probe_layers"),
-        embeddings=lambda wildcards: get_embeddings(wildcards.model, "pretrained", wildcards.task),
-        embedded=lambda wildcards: get_embedded(wildcards.task),
-        fingerprint="<results>/corpus/corpus.sha256",
-        dataset="<results>/datasets/{task}.csv",
-    output:
-        table="<results>/probes/{model}/{task}.csv",
-    log:
-        "<results>/logs/probe_layers/{model}/{task}.log",
-    benchmark:
-        "<results>/benchmarks/probe_layers/{model}/{task}.tsv"
-    conda:
-        "../../envs/results.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=get_memory("probe_layers"),
-        runtime=get_runtime("probe_layers"),
-    script:
-        "../scripts/probe_layers.py"
-
-
 rule study_choices:
     input:
-        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding"),
+        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding", "criteria"),
         code=library("study_choices"),
-        probes=get_probes,
     output:
         csv="<results>/choices.csv",
         markdown="<results>/choices.md",
@@ -149,9 +125,8 @@ rule study_choices:
 
 rule correlate_convexity:
     input:
-        **tables("finetuning", "convexity"),
+        **tables("finetuning", "convexity", "criteria"),
         code=library("correlate_convexity"),
-        probes=get_probes,
     output:
         correlations="<results>/correlations.csv",
         convergence="<results>/convergence.csv",

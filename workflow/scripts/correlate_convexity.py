@@ -1,6 +1,5 @@
 """Compute rank correlations of convexity and accuracy, and find where fine-tuned convexity stops rising."""
 
-import pandas as pd
 from convexprune.jobs import csv_files, logs
 from convexprune.results import correlation
 
@@ -10,13 +9,13 @@ def main(smk):
     settings = smk.params.settings
     finetuning = csv_files.read(smk.input.finetuning)
     convexity = csv_files.read(smk.input.convexity)
-    probes = pd.concat([csv_files.read(path) for path in smk.input.probes]) if smk.input.probes else None
+    criteria = csv_files.read(smk.input.criteria)
     convergence = correlation.study_convergence(
         finetuning, convexity, settings["average"], settings["tolerance"], settings["seed"]
     )
     csv_files.write(smk.output.convergence, convergence)
     correlations = correlation.correlate(
-        finetuning, convexity, probes, convergence, settings["models"], settings["average"]
+        finetuning, convexity, criteria, convergence, settings["models"], settings["average"]
     )
     csv_files.write(smk.output.correlations, correlations)
 

@@ -1,6 +1,5 @@
 """Study the costs of choosing layers by convexity, and of other choices."""
 
-import pandas as pd
 from convexprune.jobs import csv_files, files, logs
 from convexprune.results import choices
 
@@ -10,10 +9,8 @@ def main(smk):
     settings = dict(smk.params.settings)
     folder, embedded = settings.pop("benchmarks"), settings.pop("embedded")
     seconds = choices.read_seconds(folder, settings["models"], embedded)
-    probes = pd.concat([csv_files.read(path) for path in smk.input.probes])
-    tables = [name for name in choices.SOURCES if name != "probes"]
-    sources = {name: csv_files.read(getattr(smk.input, name)) for name in tables}
-    table = choices.study_choices(sources | {"probes": probes}, seconds, **settings)
+    sources = {name: csv_files.read(getattr(smk.input, name)) for name in choices.SOURCES}
+    table = choices.study_choices(sources, seconds, **settings)
     csv_files.write(smk.output.csv, table)
     with files.atomic(smk.output.markdown) as temporary:
         temporary.write_text(choices.markdown(table, settings["tolerance"]), encoding="utf-8")

@@ -89,10 +89,15 @@ def test_convergence_is_that_of_the_embedded_full_run_on_its_own_classes(finetun
 
 def test_relations(finetuning, convexity):
     convergence = correlation.study_convergence(finetuning, convexity, "pair", 0.02, seed=0)
-    probes = convexity.query("state == 'pretrained' and dataset == 'words'").assign(task="words")
-    probes = probes.assign(accuracy=-probes["layers"])[["model", "task", "layers", "accuracy"]]
+    criteria = convexity.query("state == 'pretrained' and dataset == 'words'")[["model", "dataset", "layers"]]
+    criteria = pd.concat(
+        [
+            criteria.assign(criterion="linear probe", value=-criteria["layers"]),
+            criteria.assign(criterion="logme", value=criteria["layers"]),
+        ]
+    )
     models = {"words": ["a", "c"]}
-    table = correlation.correlate(finetuning, convexity, probes, convergence, models, "pair")
+    table = correlation.correlate(finetuning, convexity, criteria, convergence, models, "pair")
     assert table[["relation", "task", "model", "n"]].values.tolist() == [
         *(["pretrained convexity", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
         *(["linear probe", "words", model, n] for model, n in (("a", 3), ("c", 3), ("all", 6))),
@@ -118,14 +123,15 @@ NAMES = {"a": "007", "b": "NA", "c": "1e5"}  # as models may be called
 
 
 def test_adapter_without_a_sweep(finetuning, convexity, tmp_path):
-    sources = {"finetuning": finetuning, "convexity": convexity}
+    criteria = pd.DataFrame(columns=["model", "dataset", "layers", "criterion", "value"])
+    sources = {"finetuning": finetuning, "convexity": convexity, "criteria": criteria}
     paths = {name: str(tmp_path / f"{name}.csv") for name in sources}
     for name, path in paths.items():
         sources[name].replace(NAMES).to_csv(path, index=False)
     output = {name: str(tmp_path / "out" / name) for name in ("convergence", "correlations")}
     adapter.main(
         SimpleNamespace(
-            input=SimpleNamespace(**paths, probes=[]),
+            input=SimpleNamespace(**paths),
             output=SimpleNamespace(**output),
             params=SimpleNamespace(settings={"average": "pair", "models": {}, "seed": 0, "tolerance": 0.02}),
             log=[str(tmp_path / "log")],

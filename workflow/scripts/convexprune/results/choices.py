@@ -24,8 +24,8 @@ CHOICES = (
 )
 CHOICE_COLUMNS = ["task", "model", "choice", "layers", "full_layers", "accuracy", "sigma", "spread", "lost"]
 CHOICE_COLUMNS += ["seconds", "multiply_adds"]
-SOURCES = ("finetuning", "convexity", "plan", "costs", "timing", "folding", "probes")
-JUDGES = ("embed", "score_convexity", "probe_layers")  # rules whose time may count for a choice
+SOURCES = ("finetuning", "convexity", "plan", "costs", "timing", "folding", "criteria")
+JUDGES = ("embed", "score_convexity")  # rules whose time may count for a choice
 
 
 def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
@@ -96,16 +96,17 @@ def study_choices(
     `seconds` is that of `read_seconds`. Columns: `lost` is the accuracy of `best on test` less that of this
     choice, means over seeds, 0 to 1. `seconds` is the time until the layers are known: that of embedding and
     judging, or that of the training steps (`time_training`) at each depth of 1 or more, with every seed. For
-    the folded model it is that of training the full one and of folding it, with every seed.
-    `multiply_adds` are those of the chosen model for a clip.
+    the folded model it is that of training the full one and of folding it, with every seed. A linear probe
+    takes the seconds that `criteria` has for it. `multiply_adds` are those of the chosen model for a clip.
 
     Raises ValueError if only the full depth was trained, and for an unknown `average`.
     """
     rows = []
-    finetuning, convexity, plan, costs, timing, folding, probes = (sources[name] for name in SOURCES)
+    finetuning, convexity, plan, costs, timing, folding, criteria = (sources[name] for name in SOURCES)
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
+    probes = criteria[criteria["criterion"] == "linear probe"].rename(columns={"dataset": "task"})
     for task, model in [(task, model) for task, names in models.items() for model in names]:
-        runs, scores, probe, planned, counted, timed, folds = (
+        runs, scores, probed, planned, counted, timed, folds = (
             table[(table["task"] == task) & (table["model"] == model)].set_index("layers").sort_index()
             for table in (finetuning, pretrained, probes, plan, costs, timing, folding)
         )
@@ -115,17 +116,20 @@ def study_choices(
             axis=None
         )
         runs = average_seeds(runs)
+        accuracy = probed["value"]
+        stderr = np.sqrt(accuracy * (1 - accuracy) / scores["n_items"])
         picks = pick_layers(
             runs,
             scores[averages.COLUMNS[average].score],
-            probe,
+            pd.DataFrame({"accuracy": accuracy, "stderr": stderr}),
             folds.groupby("layers")["validation_accuracy"].mean(),
             int(planned.index[0]),
             full,
             tolerance,
         )
-        embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
-        time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}
+        embed, score = seconds.loc[(model, task), list(JUDGES)]
+        time = dict.fromkeys(CHOICES[:3], embed + score)
+        time["linear probe"] = embed + probed["seconds"].sum()
         time["folded model"] = folded
         time |= dict.fromkeys(CHOICES[-2:], trained)
         for choice, layers in picks.items():
@@ -157,9 +161,8 @@ def read_seconds(
     """
 
     def read(rule: str, model: str, task: str) -> float:
-        state = "" if rule == "probe_layers" else "pretrained"
         name = embedded[task] if rule == "embed" else task
-        path = Path(folder) / rule / model / state / f"{name}.tsv"
+        path = Path(folder) / rule / model / "pretrained" / f"{name}.tsv"
         return benchmarks.read_benchmark(path)["s"].iloc[-1] if path.exists() else np.nan
 
     pairs = [(model, task) for task, names in models.items() for model in names]

@@ -38,7 +38,7 @@ def study_convergence(
 def correlate(
     finetuning: pd.DataFrame,
     convexity: pd.DataFrame,
-    probes: pd.DataFrame | None,
+    criteria: pd.DataFrame,
     convergence: pd.DataFrame,
     models: Mapping[str, Sequence[str]],
     average: str,
@@ -57,8 +57,8 @@ def correlate(
     score = averages.COLUMNS[average].score
     pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
     judges = {"pretrained convexity": pretrained.assign(judge=pretrained[score])}
-    if probes is not None:
-        judges["linear probe"] = probes.assign(judge=probes["accuracy"])
+    probes = criteria[criteria["criterion"] == "linear probe"].rename(columns={"dataset": "task"})
+    judges["linear probe"] = probes.assign(judge=probes["value"])
     means = finetuning.groupby(["task", "model", "layers"], as_index=False)["accuracy"].mean()
     rows = []
 
