@@ -14,11 +14,12 @@ import onnxruntime
 import pandas as pd
 import pytest
 import traces
+from convexprune.criteria.registry import CRITERIA
 from convexprune.data import corpus
 from convexprune.results import benchmarks
 from convexprune.setup import needs
 from plans import expand, read_jobs
-from test_reruns import CONVEXITY, RULED, TIMING, TRAINING
+from test_reruns import CONVEXITY, RULED, TIMING, TRAINING, judged
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -187,6 +188,20 @@ def test_every_full_model_is_folded_to_every_depth(finished):
         prefix = {"words": "word", "speakers": "speaker"}[row.task]
         expected = 100 * folding.loc[(row.model, row.task, row.layers), "accuracy"]
         assert table.loc[row.model, f"{prefix}_folded"] == pytest.approx(expected)
+
+
+def test_every_pretrained_model_is_judged_by_every_criterion(finished):
+    criteria = read(finished, "criteria.csv").set_index(["model", "dataset", "layers", "criterion"])
+    measured = set(CRITERIA) - {"convexity across speakers"}
+    assert len(criteria) == 2 * 2 * 3 * len(measured)
+    reasons = criteria["reason"][criteria["value"].isna()]
+    assert set(reasons.index.get_level_values("layers")) == {2}
+    assert set(reasons) == {"there is no next layer"}
+    scores = read(finished, "convexity.csv").query("state == 'pretrained' and dataset != 'phonemes'")
+    scores = scores.set_index(["model", "dataset", "layers"])["score"]
+    assert criteria["value"].xs("graph convexity", level="criterion").to_dict() == scores.to_dict()
+    similarities = read(finished, "similarities.csv")
+    assert len(similarities) == 2 * 2 * 3 * 2 and similarities["value"].between(0, 1 + 1e-9).all()
 
 
 def test_classes_and_views_are_of_the_pretrained_models(finished):
@@ -409,7 +424,8 @@ def test_other_neighbours_score_all_and_train_nothing_for_the_same_layers(finish
     models, datasets = "{hubert-tiny,wav2vec2-tiny}", "{words,speakers,phonemes}"
     assert jobs == expand(
         f"""score_convexity:{models}/{{pretrained,words,speakers}}/{datasets}
-        score_convexity:{models}/untrained/words {CONVEXITY} draw_classes {RULED}"""
+        score_convexity:{models}/untrained/words {CONVEXITY} draw_classes {RULED}
+        {judged(f"{models}/{{words,speakers}}")}"""
     )
     assert read(finished, "plan.csv").layers.equals(before.layers)
 

@@ -100,29 +100,6 @@ rule make_table1:
         "../scripts/make_table1.py"
 
 
-rule probe_layers:
-    input:
-        code=library("probe_layers"),
-        embeddings=lambda wildcards: get_embeddings(wildcards.model, "pretrained", wildcards.task),
-        embedded=lambda wildcards: get_embedded(wildcards.task),
-        fingerprint="<results>/corpus/corpus.sha256",
-        dataset="<results>/datasets/{task}.csv",
-    output:
-        table="<results>/probes/{model}/{task}.csv",
-    log:
-        "<results>/logs/probe_layers/{model}/{task}.log",
-    benchmark:
-        "<results>/benchmarks/probe_layers/{model}/{task}.tsv"
-    conda:
-        "../../envs/results.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=get_memory("probe_layers"),
-        runtime=get_runtime("probe_layers"),
-    script:
-        "../scripts/probe_layers.py"
-
-
 rule study_choices:
     input:
         **tables("finetuning", "criteria", "plan", "costs", "timing", "folding"),

@@ -1,11 +1,15 @@
 """All criteria of an embeddings file, and what becomes of data that cannot carry one."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import score_criteria as adapter
 from convexprune.convexity.neighbours import nearest_neighbours
 from convexprune.criteria import classes, probes, registry, scoring, similarity
+from convexprune.jobs import csv_files, provenance
 
 N, D, L = 90, 6, 2
 IDENTITY = {"model": "tiny", "state": "pretrained", "dataset": "words"}
@@ -79,6 +83,43 @@ def test_the_values_are_those_of_the_functions_on_the_right_layers(tmp_path):
         assert pairs[0, 1, measure] == pytest.approx(value[0, f"{name} with the next"])
         assert pairs[0, 2, measure] == pytest.approx(value[0, f"{name} with the last"])
         assert value[L, f"{name} with the last"] == pytest.approx(1)
+
+
+def test_adapter(tmp_path):
+    hidden, labels, speakers = states(), [f"w{i % 3}" for i in range(N)], [f"s{i % 7}" for i in range(N)]
+    expected, similarities = scored(tmp_path, hidden, labels, speakers)
+    dataset = {"item": [f"{i}.wav" for i in range(N)], "start": 0, "end": 1, "label": labels}
+    csv_files.write(tmp_path / "words.csv", pd.DataFrame(dataset).assign(speaker=speakers, split="test"))
+    (tmp_path / "corpus.sha256").write_text("f00d\n", encoding="utf-8")
+    origin = IDENTITY | {
+        "fingerprint": provenance.fingerprint(tmp_path / "corpus.sha256", tmp_path / "words.csv")
+    }
+    with h5py.File(tmp_path / "embeddings.h5", "a") as file:
+        file.attrs.update(origin)
+    (tmp_path / "embeddings.h5").rename(tmp_path / "words.h5")
+    scores = pd.DataFrame({"layers": range(L + 1), "score": 0.0, "class_score": np.linspace(0.5, 0.7, L + 1)})
+    csv_files.write(tmp_path / "convexity.csv", scores)
+    adapter.main(
+        SimpleNamespace(
+            input=SimpleNamespace(
+                embeddings=str(tmp_path / "words.h5"),
+                embedded=str(tmp_path / "words.csv"),
+                fingerprint=str(tmp_path / "corpus.sha256"),
+                dataset=str(tmp_path / "words.csv"),
+                convexity=str(tmp_path / "convexity.csv"),
+            ),
+            output=SimpleNamespace(
+                criteria=str(tmp_path / "out.csv"), similarities=str(tmp_path / "similarities.csv")
+            ),
+            wildcards=SimpleNamespace(model="tiny", dataset="words"),
+            params=SimpleNamespace(settings={"average": "class", "n_neighbors": 5}),
+            threads=1,
+            log=[str(tmp_path / "log")],
+        )
+    )
+    found = csv_files.read(tmp_path / "out.csv")
+    pd.testing.assert_frame_equal(found.drop(columns="seconds"), expected.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(csv_files.read(tmp_path / "similarities.csv"), similarities)
 
 
 def reasons(criteria):
