@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from convexprune.convexity.neighbours import nearest_neighbours
+from convexprune.convexity.neighbours import nearest_neighbours, nearest_of_other_groups
 from convexprune.criteria import classes as criteria
 from convexprune.criteria import probes
 from convexprune.criteria.registry import UnsuitableError
@@ -97,7 +97,8 @@ def test_neighbours_of_other_speakers_vote_as_in_scikit_learn(data, n_speakers):
         others = speakers != speakers[i]
         judge = KNeighborsClassifier(10).fit(points[others], classes[others])
         right.append(judge.predict(points[i : i + 1])[0] == classes[i])
-    neighbours, distances = nearest_neighbours(points, 10, groups=speakers, threads=2)
+    both = [np.arange(N) // 2, speakers]
+    _, (neighbours, distances) = nearest_of_other_groups(points, 10, both, threads=2)
     assert criteria.neighbour_accuracy(neighbours, classes, K) == pytest.approx(np.mean(right), abs=1e-12)
     assert (speakers[neighbours] != speakers[:, None]).all()
     if n_speakers == N:
@@ -110,7 +111,7 @@ def test_neighbours_of_other_groups_are_exact_where_float64_is_not():
     rng = np.random.default_rng(0)
     points = 1e9 + rng.integers(-3, 4, (40, 3)) * 2.0**-22
     groups = np.arange(40) % 4
-    neighbours, _ = nearest_neighbours(points, 5, groups=groups)
+    [(neighbours, _)] = nearest_of_other_groups(points, 5, [groups])
     whole = [[int(v) for v in row] for row in ((points - 1e9) * 2**22).tolist()]
     for i in range(40):
         far = [

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import score_criteria as adapter
-from convexprune.convexity.neighbours import nearest_neighbours
+from convexprune.convexity.neighbours import nearest_of_other_groups
 from convexprune.criteria import classes, probes, registry, scoring, similarity
 from convexprune.jobs import csv_files, provenance
 
@@ -70,7 +70,7 @@ def test_the_values_are_those_of_the_functions_on_the_right_layers(tmp_path):
     assert value[0, "cosine similarity"] == pytest.approx(similarity.cosines(first, last).mean())
     assert value[0, "block influence"] == pytest.approx(1 - similarity.cosines(first, following).mean())
     assert value[L, "angular distance"] == pytest.approx(0, abs=1e-6)
-    strangers, _ = nearest_neighbours(hidden[0], 5, groups=np.arange(N) % 7)
+    [(strangers, _)] = nearest_of_other_groups(hidden[0], 5, [np.arange(N) % 7])
     assert value[0, "k-nearest neighbours"] == classes.neighbour_accuracy(strangers, number, 3)
     moments = probes.find_moments(first - first.mean(0), number, 3)
     assert value[0, "fisher ratio"] == pytest.approx(classes.fisher_ratio(moments), rel=1e-5)

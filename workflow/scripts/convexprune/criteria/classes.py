@@ -60,10 +60,11 @@ def _add_distances(begin, end, first, products, squares, starts, sums):
     for row in range(begin, end):
         i = first + row
         for c in range(len(starts) - 1):
-            total = 0.0
+            total = zero
             for j in range(starts[c], starts[c + 1]):
-                if j != i:
-                    total += np.sqrt(max(zero, squares[i] + squares[j] - two * products[row, j]))
+                total += np.sqrt(max(zero, squares[i] + squares[j] - two * products[row, j]))
+            if starts[c] <= i < starts[c + 1]:  # not left out above: without a branch, vector registers add
+                total -= np.sqrt(max(zero, squares[i] + squares[i] - two * products[row, i]))
             sums[i, c] = total
 
 

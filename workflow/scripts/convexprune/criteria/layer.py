@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
-from convexprune.convexity.neighbours import nearest_neighbours
+from convexprune.convexity.neighbours import nearest_of_other_groups
 from convexprune.criteria import probes
 from convexprune.criteria.registry import UnsuitableError
 
@@ -25,6 +25,12 @@ class Items:
     folds: list[np.ndarray]  # held-out items; all in one fold if no class has two items
     n_neighbors: int
     threads: int
+
+    @property
+    def n_strangers(self) -> int:
+        """The fewest items of other speakers that an item has; all others where speakers are not known."""
+        alone = 1 if self.speakers is None else int(np.bincount(self.speakers).max())
+        return len(self.classes) - alone
 
     @classmethod
     def of(cls, labels: np.ndarray, speakers: np.ndarray, n_neighbors: int, threads: int) -> Items:
@@ -52,23 +58,29 @@ class Layer:
         return (self.points - mean).astype(self.points.dtype)
 
     @cached_property
+    def search(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Indices and distances (N, k) of the nearest neighbours and, last, of those of other speakers, if
+        every item has enough of them. Where speakers are not known, these are the same."""
+        N, k, speakers = len(self.points), self.items.n_neighbors, self.items.speakers
+        if k >= N:
+            raise UnsuitableError(f"{N} items are too few for {k} neighbours")
+        groupings = [np.arange(N)]
+        if speakers is not None and self.items.n_strangers >= k:
+            groupings.append(speakers)
+        return nearest_of_other_groups(self.points, k, groupings, threads=self.items.threads)
+
+    @property
     def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices and distances (N, k) of the nearest neighbours."""
-        if len(self.points) <= self.items.n_neighbors:
-            raise UnsuitableError(
-                f"{len(self.points)} items are too few for {self.items.n_neighbors} neighbours"
-            )
-        return nearest_neighbours(self.points, self.items.n_neighbors, threads=self.items.threads)
+        return self.search[0]
 
-    @cached_property
+    @property
     def strangers(self) -> np.ndarray:
         """Indices (N, k) of the nearest neighbours of other speakers, where these are known."""
-        speakers, k = self.items.speakers, self.items.n_neighbors
-        if speakers is None:
-            return self.neighbours[0]
-        if len(speakers) - np.bincount(speakers).max() < k:
-            raise UnsuitableError(f"a speaker has fewer than {k} items of others as neighbours")
-        return nearest_neighbours(self.points, k, groups=speakers, threads=self.items.threads)[0]
+        fewest, k = self.items.n_strangers, self.items.n_neighbors
+        if fewest < k:
+            raise UnsuitableError(f"{fewest} items of other speakers are too few for {k} neighbours")
+        return self.search[-1][0]
 
     @cached_property
     def moments(self) -> list[probes.Moments]:
@@ -93,8 +105,6 @@ class Layer:
 
     def prepare(self, names: tuple[str, ...]) -> float:
         """The seconds that the named properties took, now or before."""
-        if self.items.speakers is None:  # strangers are then the neighbours
-            names = tuple("neighbours" if name == "strangers" else name for name in names)
         for name in names:
             if name not in self.seconds:
                 start = time.perf_counter()

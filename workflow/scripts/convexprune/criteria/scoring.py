@@ -104,7 +104,7 @@ PRODUCTS = ("centred", "moments", "total")
 MEASURES = {
     "euclidean convexity": Measure(_euclidean_convexity, ("centred",)),
     "linear probe": Measure(_linear_probe, PRODUCTS),
-    "k-nearest neighbours": Measure(_nearest_neighbours, ("strangers",)),
+    "k-nearest neighbours": Measure(_nearest_neighbours, ("search",)),
     "silhouette": Measure(_silhouette, ("centred",)),
     "logme": Measure(_logme, (*PRODUCTS, "spectrum")),
     "description length": Measure(_description_length, ("centred",)),
@@ -114,10 +114,10 @@ MEASURES = {
     "cosine similarity": Measure(_cosine, other="last"),
     "cka with the last": Measure(_linear_cka, (*PRODUCTS, "size"), "last"),
     "cka with the next": Measure(_linear_cka, (*PRODUCTS, "size"), "next"),
-    "mutual neighbours with the last": Measure(_mutual_neighbours, ("neighbours",), "last"),
-    "mutual neighbours with the next": Measure(_mutual_neighbours, ("neighbours",), "next"),
+    "mutual neighbours with the last": Measure(_mutual_neighbours, ("search",), "last"),
+    "mutual neighbours with the next": Measure(_mutual_neighbours, ("search",), "next"),
     "effective rank": Measure(_effective_rank, (*PRODUCTS, "spectrum")),
-    "intrinsic dimension": Measure(_intrinsic_dimension, ("neighbours",)),
+    "intrinsic dimension": Measure(_intrinsic_dimension, ("search",)),
 }
 
 
@@ -178,7 +178,9 @@ def score_layers(
 
     full = embeddings.count_layers(path)
     scored, sizes, neighbours = [], [], []
-    with threadpool_limits(threads):
+    # Products of all items with all take `threads`. To the many small ones more than one thread is a burden,
+    # and where other jobs run, each waits for the other.
+    with threadpool_limits(1):
         last = read(full)
         layer = read(0) if full else last
         for layers in Progress(range(full + 1), desc=" ".join(identity.values()), unit="layer"):
