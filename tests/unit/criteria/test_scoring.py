@@ -14,7 +14,6 @@ from convexprune.jobs import csv_files, provenance
 N, D, L = 90, 6, 2
 IDENTITY = {"model": "tiny", "state": "pretrained", "dataset": "words"}
 NEXT = ["block influence", "cka with the next", "mutual neighbours with the next"]
-LABELLED = {name for name, criterion in registry.CRITERIA.items() if criterion.labels}
 
 
 def states(n=N, layers=L):
@@ -163,11 +162,3 @@ def test_equal_states_give_reasons_and_no_warning(tmp_path):
     found = reasons(criteria)
     assert {"linear probe", "fisher ratio", "intrinsic dimension", "cka with the last"} <= set(found)
     assert set(similarities["measure"]) == {"mutual neighbours"}
-
-
-def test_the_registry_says_what_each_needs_and_which_direction_is_good():
-    assert len(registry.CRITERIA) == 18 and len(LABELLED) == 9
-    for name, criterion in registry.CRITERIA.items():
-        assert name == name.lower() == criterion.name and criterion.sign in (-1, 1)
-        assert criterion.title and criterion.source and criterion.meaning
-    assert set(scoring.MEASURES) == set(registry.CRITERIA) - {"graph convexity", "convexity across speakers"}

@@ -110,7 +110,7 @@ def nearest_of_other_groups(
         for start, stop in blocks:
             block = centred[start:stop] @ centred.T
             for groups, found in everything:
-                indices, distances, tied = found
+                _, distances, tied = found
 
                 def select(part, first=start, block=block, groups=groups, found=found):
                     _select(*part, first, block, lower, upper, points, groups, slack, *found)

@@ -21,7 +21,7 @@ LARGEST = 1e9  # of its alpha, against the largest eigenvalue times beta
 def silhouette(points: np.ndarray, classes: np.ndarray, n_classes: int, *, threads: int = 1) -> float:
     """The mean silhouette of all `points` (N, D) in their `classes` (N,), by Euclidean distance.
 
-    Rousseeuw (1987), equation 1: (b - a) / max(a, b), where a is the mean distance to the other points of the
+    Rousseeuw (1987): (b - a) / max(a, b), where a is the mean distance to the other points of the
     class and b that to the points of the nearest other class; 0 for a class of one. Distances are computed in
     the type of the points from their products: centre the points before.
     """

@@ -11,7 +11,7 @@ KEPT = 0.9  # TwoNN's share of ratios: the largest are the noisiest
 
 
 def effective_rank(eigenvalues: np.ndarray) -> float:
-    """RankMe (Garrido et al. 2023, equation 1, without its epsilon): the exponential of the entropy of the
+    """RankMe (Garrido et al. 2023, without its epsilon): the exponential of the entropy of the
     singular values divided by their sum, 1 to D.
 
     `eigenvalues` (D,) are those of X^T X, for points X as they are: squares of the singular values.

@@ -26,7 +26,7 @@ ALL = [
         "graph convexity",
         labels=True,
         sign=1,
-        source="Tětková et al. 2023, arXiv 2305.17154, section 2.3",
+        source="Tětková et al. 2025, arXiv 2305.17154, graph convexity",
         meaning="mean share of the shortest path between two items of a class that stays in the class",
     ),
     Criterion(
@@ -42,8 +42,7 @@ ALL = [
         "Euclidean convexity",
         labels=True,
         sign=1,
-        source="Tětková et al. 2025, Nature Communications, On convex decision regions in deep network "
-        "representations",
+        source="Tětková et al. 2025, arXiv 2305.17154, Euclidean convexity",
         meaning="share of points on segments between two items of a class that their nearest neighbours, "
         "without the two items, put in that class",
     ),
@@ -101,7 +100,7 @@ ALL = [
         "block influence",
         labels=False,
         sign=-1,
-        source="Men et al. 2024 (ShortGPT), arXiv 2403.03853, equation 1",
+        source="Men et al. 2024 (ShortGPT), arXiv 2403.03853, block influence",
         meaning="1 minus the mean cosine between a state and that of the next layer",
     ),
     Criterion(
@@ -109,7 +108,7 @@ ALL = [
         "angular distance to the last",
         labels=False,
         sign=-1,
-        source="Gromov et al. 2024, arXiv 2403.17887, equation 7",
+        source="Gromov et al. 2024, arXiv 2403.17887, angular distance",
         meaning="mean angle, as a share of a half-turn, between a state and that of the last layer",
     ),
     Criterion(
@@ -157,7 +156,7 @@ ALL = [
         "effective rank (RankMe)",
         labels=False,
         sign=1,
-        source="Garrido et al. 2023 (RankMe), arXiv 2210.02885, equation 1",
+        source="Garrido et al. 2023 (RankMe), arXiv 2210.02885",
         meaning="exponential of the entropy of the singular values, divided by their sum",
     ),
     Criterion(

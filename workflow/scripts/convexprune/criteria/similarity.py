@@ -21,7 +21,7 @@ def cosines(points: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def angular_distance(points: np.ndarray, others: np.ndarray) -> float:
     """The mean angle between the rows of two layers (N, D), as a share of a half-turn, 0 to 1 (Gromov et al.
-    2024, equation 7; there the states of the last token, here means over frames)."""
+    2024; there the states of the last token, here means over frames)."""
     return float(np.arccos(cosines(points, others)).mean() / np.pi)
 
 
