@@ -100,13 +100,14 @@ def conclude(verdict: pd.DataFrame) -> str:
     criteria = shown[shown["rule"] == FEWEST]
     n = criteria["cells"].max()
     best = criteria[criteria["cells"] == n].iloc[0]
-    least = (
-        f"Over {n} {'cell' if n == 1 else 'cells'} (a model, task and seed), {title_of(best['choice'])} "
-        f"loses the least test accuracy of {len(criteria)} criteria: {100 * best['lost']:.2f} points"
-    )
-    kept = f"keeping {100 * best['kept']:.0f} % of the layers"
+    over = f"Over {n} {'cell' if n == 1 else 'cells'} (a model, task and seed)"
+    least = f"the least test accuracy of {len(criteria)} criteria: {100 * best['lost']:.2f} points"
     if n < FEWEST_CELLS:
-        return f"{least}, {kept}; fewer than {FEWEST_CELLS} cells cannot show that any choice is better."
+        equal = criteria[(criteria["cells"] == n) & np.isclose(criteria["lost"], best["lost"])]["choice"]
+        names = f"{', '.join(map(title_of, equal))} {'loses' if len(equal) == 1 else 'lose'}"
+        return (
+            f"{over}, {names} {least}; fewer than {FEWEST_CELLS} cells cannot show that any choice is better."
+        )
     others = shown.drop(best.name)
     groups = {
         "indistinguishable from it": others["behind_low"] <= 0,
@@ -119,7 +120,9 @@ def conclude(verdict: pd.DataFrame) -> str:
         if members.any()
     ]
     interval = f"95 % interval {100 * best['lost_low']:.2f} to {100 * best['lost_high']:.2f}"
-    return f"{'; '.join([f'{least} ({interval}), {kept}', *told])}."
+    kept = f"keeping {100 * best['kept']:.0f} % of the layers"
+    found = f"{over}, {title_of(best['choice'])} loses {least} ({interval}), {kept}"
+    return f"{'; '.join([found, *told])}."
 
 
 def title_of(choice: str, rule: str = "") -> str:
