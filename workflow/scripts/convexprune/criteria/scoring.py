@@ -191,12 +191,11 @@ def score_layers(
             neighbours.append(layer.neighbours[0] if len(rows) > n_neighbors else None)
             layer = following or layer
         compared = compare_layers(lambda layers: read(layers).centred, sizes, neighbours)
-    keys = list(identity)
-    tables = (
-        pd.DataFrame(rows, columns=columns).assign(**identity)[[*keys, *columns]]
-        for rows, columns in ((scored, COLUMNS), (compared, SIMILARITIES))
+    criteria, similarities = (
+        pd.DataFrame(found, columns=columns).assign(**identity)[[*identity, *columns]]
+        for found, columns in ((scored, COLUMNS), (compared, SIMILARITIES))
     )
-    return next(tables), next(tables)
+    return criteria, similarities
 
 
 def compare_layers(
