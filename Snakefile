@@ -20,6 +20,7 @@ include: "workflow/rules/alignment.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/embeddings.smk"
 include: "workflow/rules/convexity.smk"
+include: "workflow/rules/criteria.smk"
 include: "workflow/rules/finetuning.smk"
 include: "workflow/rules/folding.smk"
 include: "workflow/rules/exporting.smk"
@@ -35,7 +36,7 @@ rule all:
     input:
         table1=multiext("<results>/table1", ".csv", ".md", ".tex"),
         figures=expand("<results>/figures/{figure}.pdf", figure=DRAWN),
-        choices=multiext("<results>/choices", ".csv", ".md") if config["sweep"] else [],
+        choices=multiext("<results>/", "choices.csv", "choices.md", "verdict.csv") if config["sweep"] else [],
         correlations=multiext("<results>/", "correlations.csv", "convergence.csv"),
         plan="<results>/plan.csv",
         data=multiext("<results>/datasets/summary", ".csv", ".md"),

@@ -33,7 +33,7 @@ RESULTS = ("results", "resources")
 IN_WORK = ("locks", "incomplete", "scripts", "shadow")  # in .snakemake, while it runs
 # Scripts of the heavy rules, in the order in which a run comes to them.
 HEAVY = ["synthesise_archives", "ingest_archives", "align_shard", "pretrain_model", "cache_features", "embed"]
-HEAVY += ["score_convexity", "probe_layers", "count_costs", "finetune", "time_models", "export_model"]
+HEAVY += ["score_convexity", "score_criteria", "count_costs", "finetune", "time_models", "export_model"]
 KILLS_A_RUN = 7
 PATIENCE = 120  # seconds to wait for a job of the script that is to be killed
 # Columns and keys that a clock decides, and what shows them to people.

@@ -1,9 +1,10 @@
 """Tables to draw figures of, made up: `layers` are the models with their numbers of layers."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
+from convexprune.criteria.registry import CRITERIA
 
 BOTH = ("words", "speakers")
 FIVE = ("words", "speakers", "emotion", "language", "accent")
@@ -68,15 +69,18 @@ def folding_of(layers, tasks=("words",), seeds=(0,)) -> pd.DataFrame:
         for (model, full), task, seed in product(layers.items(), tasks, seeds)
         for k in range(full + 1)
     ]
-    return pd.DataFrame(rows).assign(accuracy=rng.uniform(0.7, 0.9, len(rows)), sigma=0.002)
+    accuracy = rng.uniform(0.7, 0.9, len(rows))
+    return pd.DataFrame(rows).assign(accuracy=accuracy, validation_accuracy=accuracy, sigma=0.002)
 
 
 def choices_of(models, tasks=("words",), seconds=1e5) -> pd.DataFrame:
     rng = np.random.default_rng(4)
-    names = ("plan", "convexity", "highest convexity", "linear probe", "middle layer", "no pruning")
+    rules = {"plan": ("",), **dict.fromkeys(CRITERIA, ("fewest", "best"))}
+    rules |= dict.fromkeys(("middle layer", "no pruning", "whole sweep", "best on test"), ("",))
     rows = [
-        {"task": task, "model": model, "choice": choice}
-        for task, model, choice in product(tasks, models, (*names, "whole sweep", "best on test"))
+        {"task": task, "model": model, "choice": choice, "rule": rule, "layers": 2}
+        for task, model, choice in product(tasks, models, rules)
+        for rule in rules[choice]
     ]
     table = pd.DataFrame(rows).assign(lost=rng.uniform(0, 0.02, len(rows)))
     times = {"middle layer": 0, "no pruning": 0, "whole sweep": seconds, "best on test": seconds}
@@ -98,10 +102,9 @@ def convergence_of(layers, tasks=BOTH) -> pd.DataFrame:
 
 def correlations_of(tasks=BOTH, rho=0.875) -> pd.DataFrame:
     last = pd.DataFrame(
-        {"relation": "last-layer convexity", "task": [*tasks, "all"], "model": "all", "rho": rho}
+        {"relation": "last-layer convexity", "task": [*tasks, "all"], "model": "all", "n": 7, "rho": rho}
     )
-    others = [last.assign(relation="linear probe", rho=-1), last.assign(relation="class convexity", rho=0.25)]
-    return pd.concat([last, *others])
+    return pd.concat([last, last.assign(relation="class convexity", rho=0.25)])
 
 
 def classes_of(layers, counts=COUNTS, state="pretrained") -> pd.DataFrame:
@@ -193,3 +196,28 @@ def views_of(layers, datasets=BOTH, classes=30, n=40) -> pd.DataFrame:
             view |= {"label": [f"{dataset}{label:08x}" for label in labels], "coloured": labels < 7}
             views.append(pd.DataFrame(view | {"x": rng.normal(size=n), "y": rng.normal(size=n)}))
     return pd.concat(views)
+
+
+def criteria_of(layers, tasks=BOTH, state="pretrained") -> pd.DataFrame:
+    """Curves of every criterion; those of the next layer have no value at the last."""
+    rng = np.random.default_rng(11)
+    rows = [
+        {"model": model, "state": state, "dataset": task, "layers": k, "criterion": name}
+        | {"value": np.nan if name.endswith("next") and k == full else rng.normal(np.sin(k / full * 2), 0.1)}
+        for (model, full), task, name in product(layers.items(), tasks, CRITERIA)
+        for k in range(full + 1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def similarities_of(layers, tasks=BOTH, state="pretrained") -> pd.DataFrame:
+    """Each pair of layers once, the less similar the further apart."""
+    rows = [
+        {"model": model, "state": state, "dataset": task, "layers": k, "other_layers": other}
+        | {"measure": measure, "value": 1 - (other - k) / (full + 1)}
+        for (model, full), task, measure in product(
+            layers.items(), tasks, ("linear cka", "mutual neighbours")
+        )
+        for k, other in combinations(range(full + 1), 2)
+    ]
+    return pd.DataFrame(rows)

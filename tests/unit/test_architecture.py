@@ -7,7 +7,7 @@ import pytest
 from convexprune.setup import imports
 
 # From the ground up: each imports its own modules and those of packages that stand before it.
-FLOORS = ["jobs", "data", "convexity", "setup", "models", "alignment", "finetuning", "results"]
+FLOORS = ["jobs", "data", "convexity", "criteria", "setup", "models", "alignment", "finetuning", "results"]
 WITH_TORCH = {"models", "finetuning"}
 LINES = {"*.py": 350, "common.smk": 150, "results.smk": 330}
 PARAMETERS = 8

@@ -44,7 +44,7 @@ def test_dry_run_plans_the_whole_paper(planned):
     assert planned["time_models"] == 7 * 2 + 4 * 6  # the full models are what the others are timed against
     assert planned["download_model"] == 7
     assert planned["download_archive"] == 2
-    assert planned["probe_layers"] == 4
+    assert planned["score_criteria"] == 7 * 2
     assert planned["total"] == sum(planned.values()) - planned["total"]
 
 
@@ -857,7 +857,7 @@ def test_config_given_on_the_command_line_replaces_config_yaml(workflow, paper):
     counts = job_counts(result.stdout + result.stderr)
     assert counts["download_model"] == 1
     assert counts["finetune"] == 4
-    assert not {"draw_accuracy_by_convexity", "draw_choices", "study_choices", "probe_layers"} & set(counts)
+    assert not {"draw_accuracy_by_convexity", "draw_choices", "study_choices"} & set(counts)
     assert counts["correlate_convexity"] == 1 and "draw_last_layer" not in counts  # it compares models
 
 
@@ -871,7 +871,6 @@ def test_a_sweep_without_layers_takes_every_second_of_each_model(workflow, paper
     counts = job_counts(result.stdout + result.stderr)
     # words: 0, 1, 3, ... 11, 12 with the 9 kept among them; 0, 1, 3, ... 23, 24 and the 16 kept
     assert counts["finetune"] == 8 + (14 + 1) + 2 * 2
-    assert counts["probe_layers"] == 2
     estimated = needs.list_jobs(configuration.read_config(workflow.directory / config))
     assert sum(job.rule == "finetune" for job in estimated) == counts["finetune"]
 

@@ -14,11 +14,12 @@ import onnxruntime
 import pandas as pd
 import pytest
 import traces
+from convexprune.criteria.registry import CRITERIA
 from convexprune.data import corpus
 from convexprune.results import benchmarks
 from convexprune.setup import needs
 from plans import expand, read_jobs
-from test_reruns import CONVEXITY, RULED, TIMING, TRAINING
+from test_reruns import CONVEXITY, RULED, TIMING, TRAINING, judged
 from transformers import AutoFeatureExtractor
 
 RESULTS = "results/small"
@@ -189,6 +190,20 @@ def test_every_full_model_is_folded_to_every_depth(finished):
         assert table.loc[row.model, f"{prefix}_folded"] == pytest.approx(expected)
 
 
+def test_every_pretrained_model_is_judged_by_every_criterion(finished):
+    criteria = read(finished, "criteria.csv").set_index(["model", "dataset", "layers", "criterion"])
+    measured = set(CRITERIA) - {"convexity across speakers"}
+    assert len(criteria) == 2 * 2 * 3 * len(measured)
+    reasons = criteria["reason"][criteria["value"].isna()]
+    assert set(reasons.index.get_level_values("layers")) == {2}
+    assert set(reasons) == {"there is no next layer"}
+    scores = read(finished, "convexity.csv").query("state == 'pretrained' and dataset != 'phonemes'")
+    scores = scores.set_index(["model", "dataset", "layers"])["score"]
+    assert criteria["value"].xs("graph convexity", level="criterion").to_dict() == scores.to_dict()
+    similarities = read(finished, "similarities.csv")
+    assert len(similarities) == 2 * 2 * 3 * 2 and similarities["value"].between(0, 1 + 1e-9).all()
+
+
 def test_classes_and_views_are_of_the_pretrained_models(finished):
     classes = read(finished, "figures/classes.csv")
     views = read(finished, "figures/projections.csv")
@@ -214,19 +229,20 @@ def test_costs_are_those_of_the_models_trained(finished):
 
 
 def test_choices_are_judged_by_what_was_trained_and_timed(finished):
-    choices = read(finished, "choices.csv").set_index("choice")
+    choices = read(finished, "choices.csv").set_index(["choice", "rule"])
     assert set(choices["model"]) == {"hubert-tiny"}
     runs = read(finished, "finetuning.csv").query("model == 'hubert-tiny' and task == 'words'")
     accuracy = runs.set_index("layers")["accuracy"]
     for row in choices.itertuples():
         assert row.accuracy == accuracy[row.layers]
         assert row.lost == pytest.approx(accuracy.loc[1:].max() - row.accuracy)
-    assert (choices.loc[["convexity", "linear probe"], "seconds"] > 0.5).all()  # read from benchmark files
-    assert choices.loc["no pruning", "seconds"] == 0
+    assert (choices.loc[["graph convexity", "linear probe"], "seconds"] > 0.5).all()  # from benchmark files
+    assert choices["seconds"]["no pruning"].item() == 0
+    verdict = read(finished, "verdict.csv").set_index(["choice", "rule"])
+    assert (verdict["cells"] == 1).all() and verdict["lost_low"].isna().all()  # of one cell
+    pd.testing.assert_series_equal(verdict["lost"], choices["lost"].reindex(verdict.index))
     relations = read(finished, "correlations.csv")["relation"].unique()
-    assert list(relations) == [
-        *("pretrained convexity", "linear probe", "last-layer convexity", "class convexity")
-    ]
+    assert list(relations) == ["last-layer convexity", "class convexity"]
 
 
 def test_full_and_pruned_are_compared_on_the_test_items(finished):
@@ -422,7 +438,8 @@ def test_other_neighbours_score_all_and_train_nothing_for_the_same_layers(finish
     models, datasets = "{hubert-tiny,wav2vec2-tiny}", "{words,speakers,phonemes}"
     assert jobs == expand(
         f"""score_convexity:{models}/{{pretrained,words,speakers}}/{datasets}
-        score_convexity:{models}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}"""
+        score_convexity:{models}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}
+        {judged(f"{models}/{{words,speakers}}")}"""
     )
     assert read(finished, "plan.csv").layers.equals(before.layers)
 

@@ -181,23 +181,21 @@ def another_model(folder, config):
 
 # Jobs, as plans.expand reads them. What follows in tables, figures and pages:
 
-CONVEXITY = """merge_convexity study_choices correlate_convexity write_summary accept_phonemes
-    draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,groups,projections}
-    show_{convexity,choices,correlations,convergence}"""
-PLAN = """plan_layers project_embeddings make_table1 study_choices write_summary accept_phonemes
-    draw_{convexity_by_layer,choices,classes,tradeoffs,training,projections}
-    show_{plan,table1,choices}"""
-TRAINING = """merge_finetuning make_table1 study_choices correlate_convexity write_summary accept_phonemes
-    draw_{accuracy_by_convexity,choices,last_layer,groups,tradeoffs,training}
-    show_{table1,choices,correlations,convergence}"""
-TIMING = """merge_timing make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
-    show_{table1,choices,timing}"""
-COSTS = """count_costs make_table1 study_choices draw_{choices,tradeoffs} write_summary accept_phonemes
-    show_{table1,choices,costs}"""
-FOLDING = """merge_folding make_table1 study_choices draw_{accuracy_by_convexity,choices,tradeoffs}
-    write_summary accept_phonemes show_{table1,choices,folding}"""
-STUDIES = """study_choices correlate_convexity draw_{choices,last_layer,groups} write_summary accept_phonemes
-    show_{choices,correlations,convergence}"""
+VERDICT = "study_choices draw_{criteria,choices} write_summary accept_phonemes show_{verdict,choices}"
+CONVERGENCE = (
+    "correlate_convexity draw_last_layer write_summary accept_phonemes show_{correlations,convergence}"
+)
+CORRELATED = f"{CONVERGENCE} draw_groups"
+CONVEXITY = f"""merge_convexity {CORRELATED} draw_{{convexity_by_layer,accuracy_by_convexity,projections}}
+    show_convexity"""
+PLAN = f"""plan_layers project_embeddings make_table1 {VERDICT} show_{{plan,table1}}
+    draw_{{convexity_by_layer,similarities,classes,tradeoffs,training,projections}}"""
+TRAINING = f"""merge_finetuning make_table1 {VERDICT} {CORRELATED} show_table1
+    draw_{{accuracy_by_convexity,tradeoffs,training}}"""
+TIMING = f"merge_timing make_table1 {VERDICT} draw_tradeoffs show_{{table1,timing}}"
+COSTS = f"count_costs make_table1 {VERDICT} draw_tradeoffs show_{{table1,costs}}"
+FOLDING = f"""merge_folding make_table1 {VERDICT} draw_{{accuracy_by_convexity,tradeoffs}}
+    show_{{table1,folding}}"""
 COMPARED = "compare_predictions compare_groups"
 COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
 
@@ -205,6 +203,11 @@ COUNTS = "summarise_datasets write_summary accept_phonemes show_counts"
 def scored(cells: str) -> str:
     """The embeddings and the convexity of model/state/dataset."""
     return f"{{embed,score_convexity}}:{cells} {CONVEXITY}"
+
+
+def judged(cells: str) -> str:
+    """All criteria of model/dataset."""
+    return f"score_criteria:{cells} merge_criteria merge_similarities draw_similarities {VERDICT}"
 
 
 def model_jobs(models: str) -> str:
@@ -216,6 +219,7 @@ def computed_jobs(models: str) -> str:
     return f"""
         {scored(f"{models}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}")}
         {scored(f"{models}/untrained/words")} draw_classes project_embeddings
+        {judged(f"{models}/{{words,speakers}}")}
         cache_features:{models}/{{words,speakers}} finetune:{models}/{{words,speakers}}/{{2,3}}/0
         time_models:{models}/{{words,speakers}}/2 export_model:{models}/{{words,speakers}}
         fold_layers:{models}/{{words,speakers}}/0 {FOLDING}
@@ -224,8 +228,7 @@ def computed_jobs(models: str) -> str:
 
 
 BOTH = f"{{{H},{W}}}"
-PROBES = f"probe_layers:{H}/words {STUDIES}"
-SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0 {PROBES}"
+SWEPT = f"finetune:{H}/words/0/0 time_models:{H}/words/0"
 PHONEMES = f"{scored(f'{BOTH}/{{pretrained,words,speakers}}/phonemes')} draw_classes"
 ALIGNED = f"merge_alignments build_phonemes {COUNTS} {PHONEMES}"
 TIMED = f"time_models:{BOTH}/{{words,speakers}}/2 time_models:{H}/words/0 {TIMING}"
@@ -239,14 +242,14 @@ NEW_CORPUS = f"""
 # The edit, as the table calls it: what is edited, and the jobs.
 PLANNED = {
     "a comment, keys in another order": (reordered, ""),
-    "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), STUDIES),
+    "`plan.tolerance`, where `keep` has all layers": (key("plan/tolerance", 0.5), CORRELATED),
     "`plan.alpha`, `plan.margin`, where another rule plans": (
         keys({"plan/alpha": 0.1, "plan/margin": 0.02}),
         "",
     ),
     "`convexity.average`": (
         key("convexity/average", "class"),
-        f"{PLAN} {STUDIES} draw_accuracy_by_convexity",
+        f"{PLAN} {judged(f'{BOTH}/{{words,speakers}}')} {CONVERGENCE} draw_accuracy_by_convexity",
     ),
     "a labelled dataset added": (
         key("datasets/again", {"label": "word"}),
@@ -313,6 +316,7 @@ PLANNED = {
         key("datasets/speakers/min_files", 5),
         f"""build_speakers {COUNTS} cache_features:{BOTH}/speakers finetune:{BOTH}/speakers/{{2,3}}/0
         {scored(f"{BOTH}/{{pretrained,words}}/speakers")} draw_classes project_embeddings
+        {judged(f"{BOTH}/speakers")}
         {scored(f"{BOTH}/speakers/{{words,speakers,phonemes}}")}
         time_models:{BOTH}/speakers/2 export_model:{BOTH}/speakers merge_exports
         fold_layers:{BOTH}/speakers/0 {FOLDING} {COMPARED} {TRAINING} {TIMING} {COSTS}""",
@@ -361,16 +365,16 @@ PLANNED = {
     ),
     "how figures look (`figures/style.py`)": (
         appended(f"{LIBRARY}/results/figures/style.py"),
-        """draw_{convexity_by_layer,accuracy_by_convexity,choices,last_layer,classes,groups,tradeoffs}
-        draw_{training,projections} write_summary accept_phonemes""",
+        """draw_{convexity_by_layer,accuracy_by_convexity,criteria,similarities,choices,last_layer}
+        draw_{classes,groups,tradeoffs,training,projections} write_summary accept_phonemes""",
     ),
-    "a library module, such as `probing.py`": (
-        appended(f"{LIBRARY}/results/probing.py"),
-        PROBES,
+    "a library module, such as `probes.py`": (
+        appended(f"{LIBRARY}/criteria/probes.py"),
+        judged(f"{BOTH}/{{words,speakers}}"),
     ),
-    "a script, such as `probe_layers.py`, if only touched": (
-        rewritten("workflow/scripts/probe_layers.py"),
-        PROBES,
+    "a script, such as `score_criteria.py`, if only touched": (
+        rewritten("workflow/scripts/score_criteria.py"),
+        judged(f"{BOTH}/{{words,speakers}}"),
     ),
     "the corpus (`corpus.h5`, `corpus.csv`) or a library module written again with the same content": (
         rewritten(
@@ -397,7 +401,7 @@ PLANNED = {
 }
 
 # Some that do not read the plan, but tables whose inputs are not known before it: Snakemake runs them again.
-RULED = f"{PLAN} {STUDIES} draw_accuracy_by_convexity show_timing"
+RULED = f"{PLAN} {CONVERGENCE} draw_accuracy_by_convexity show_timing"
 RUN = {
     "a recording that a table names": (appended("yes-ann-0.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
@@ -410,7 +414,8 @@ RUN = {
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}
+        {judged(f"{BOTH}/{{words,speakers}}")}""",
     ),
 }
 

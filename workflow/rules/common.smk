@@ -127,12 +127,6 @@ def get_timings(wildcards):
     ]
 
 
-def get_probes(wildcards):
-    """Linear probes of every swept model."""
-    swept = [(model, task) for task, sweep in config["sweep"].items() for model in sweep["models"]]
-    return [f"<results>/probes/{model}/{task}.csv" for model, task in swept]
-
-
 def get_embeddings(model, state, dataset):
     """The embeddings that hold the items of a dataset."""
     return f"<results>/embeddings/{model}/{state}/{experiment.embedded_with(config, dataset)}.h5"

@@ -19,6 +19,17 @@ FIGURES = {
         tables("convexity", "finetuning", "folding"),
         {"average": AVERAGE, "swept": SWEPT_MODELS.get(SWEPT), "task": SWEPT},
     ),
+    "criteria": (
+        "Criteria for choosing layers, each from its worst to its best layer. Look whether the layers kept agree, "
+        "and how near they are to those that were best on test (dotted).",
+        {**tables("criteria", "folding"), **(tables("choices") if config["sweep"] else {})},
+        {},
+    ),
+    "similarities": (
+        "How similar the layers of each pretrained model are to each other. Look for blocks of like layers.",
+        tables("similarities", "plan"),
+        {},
+    ),
     "choices": (
         "What each choice of layers costs. Good choices lie to the left in both panels.",
         tables("choices"),

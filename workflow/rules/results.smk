@@ -14,7 +14,7 @@ SHOWN = {
     "plan": ("plan", "4. Plan", "Layers kept, and why"),
     "convexity": ("convexity", "3. Convexity", "Convexity by model, state, dataset and layers"),
     "counts": ("datasets/summary", "2. Data", "Files, classes, speakers and durations"),
-    "correlations": ("correlations", CHOICE, "Rank correlations with accuracy"),
+    "correlations": ("correlations", CHOICE, "Last-layer convexity against accuracy: rank correlations"),
     "convergence": (
         "convergence",
         CHOICE,
@@ -29,7 +29,8 @@ SHOWN = {
     ),
 }
 if config["sweep"]:
-    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers: accuracy lost and compute")
+    SHOWN["verdict"] = ("verdict", CHOICE, "The verdict: what each criterion loses, with intervals")
+    SHOWN["choices"] = ("choices", CHOICE, "Choices of layers by model and task")
 
 
 rule count_costs:
@@ -83,36 +84,13 @@ rule make_table1:
         "../scripts/make_table1.py"
 
 
-rule probe_layers:
-    input:
-        code=library("probe_layers"),
-        embeddings=lambda wildcards: get_embeddings(wildcards.model, "pretrained", wildcards.task),
-        embedded=lambda wildcards: get_embedded(wildcards.task),
-        fingerprint="<results>/corpus/corpus.sha256",
-        dataset="<results>/datasets/{task}.csv",
-    output:
-        table="<results>/probes/{model}/{task}.csv",
-    log:
-        "<results>/logs/probe_layers/{model}/{task}.log",
-    benchmark:
-        "<results>/benchmarks/probe_layers/{model}/{task}.tsv"
-    conda:
-        "../../envs/results.yaml"
-    threads: config["threads"]
-    resources:
-        mem_mb=get_memory("probe_layers"),
-        runtime=get_runtime("probe_layers"),
-    script:
-        "../scripts/probe_layers.py"
-
-
 rule study_choices:
     input:
-        **tables("finetuning", "convexity", "plan", "costs", "timing", "folding"),
+        **tables("finetuning", "criteria", "plan", "costs", "timing", "folding"),
         code=library("study_choices"),
-        probes=get_probes,
     output:
         csv="<results>/choices.csv",
+        verdict="<results>/verdict.csv",
         markdown="<results>/choices.md",
     log:
         "<results>/logs/study_choices.log",
@@ -121,11 +99,9 @@ rule study_choices:
         "../../envs/results.yaml"
     params:
         settings={
-            "average": AVERAGE,
             "benchmarks": str(RESULTS / "benchmarks"),
             "embedded": {task: experiment.embedded_with(config, task) for task in SWEPT_MODELS},
             "models": SWEPT_MODELS,
-            "tolerance": config["plan"]["tolerance"],
         },
     script:
         "../scripts/study_choices.py"
@@ -135,7 +111,6 @@ rule correlate_convexity:
     input:
         **tables("finetuning", "convexity", "groups"),
         code=library("correlate_convexity"),
-        probes=get_probes,
     output:
         correlations="<results>/correlations.csv",
         convergence="<results>/convergence.csv",
@@ -147,7 +122,6 @@ rule correlate_convexity:
     params:
         settings={
             "average": AVERAGE,
-            "models": SWEPT_MODELS,
             "seed": SEEDS[0],
             "tolerance": config["plan"]["tolerance"],
         },

@@ -21,21 +21,18 @@ def get_intermediates(wildcards):
         *get_scores(wildcards),
         *get_run_files("metrics.json"),
         *get_timings(wildcards),
-        *get_probes(wildcards),
+        *expand(
+            "<results>/criteria/{model}/{dataset}{kind}.csv",
+            model=MODELS,
+            dataset=TASKS,
+            kind=["", ".similarities"],
+        ),
         *get_folded(),
         *expand(
             "<results>/{table}.csv",
-            table=[
-                "convexity",
-                "costs",
-                "exports",
-                "finetuning",
-                "folding",
-                "groups",
-                "significance",
-                "timing",
-            ],
+            table=["convexity", "costs", "criteria", "exports", "finetuning", "folding", "groups"],
         ),
+        *expand("<results>/{table}.csv", table=["significance", "similarities", "timing"]),
     ]
 
 

@@ -1,6 +1,5 @@
-"""Compute rank correlations of convexity and accuracy, and find where fine-tuned convexity stops rising."""
+"""Find where fine-tuned convexity stops rising, and its rank correlations with accuracy."""
 
-import pandas as pd
 from convexprune.jobs import csv_files, logs
 from convexprune.results import correlation
 
@@ -10,15 +9,11 @@ def main(smk):
     settings = smk.params.settings
     finetuning = csv_files.read(smk.input.finetuning)
     convexity = csv_files.read(smk.input.convexity)
-    probes = pd.concat([csv_files.read(path) for path in smk.input.probes]) if smk.input.probes else None
     convergence = correlation.study_convergence(
         finetuning, convexity, settings["average"], settings["tolerance"], settings["seed"]
     )
     csv_files.write(smk.output.convergence, convergence)
-    groups = csv_files.read(smk.input.groups)
-    correlations = correlation.correlate(
-        finetuning, convexity, probes, convergence, groups, settings["models"], settings["average"]
-    )
+    correlations = correlation.correlate(convergence, csv_files.read(smk.input.groups))
     csv_files.write(smk.output.correlations, correlations)
 
 

@@ -1,22 +1,20 @@
-"""Study the costs of choosing layers by convexity, and of other choices."""
+"""Study what choosing layers by each criterion costs, and judge the criteria."""
 
-import pandas as pd
 from convexprune.jobs import csv_files, files, logs
-from convexprune.results import choices
+from convexprune.results import choices, choices_text, verdict
 
 
 def main(smk):
     logs.start_log(smk.log[0])
-    settings = dict(smk.params.settings)
-    folder, embedded = settings.pop("benchmarks"), settings.pop("embedded")
-    seconds = choices.read_seconds(folder, settings["models"], embedded)
-    probes = pd.concat([csv_files.read(path) for path in smk.input.probes])
-    tables = [name for name in choices.SOURCES if name != "probes"]
-    sources = {name: csv_files.read(getattr(smk.input, name)) for name in tables}
-    table = choices.study_choices(sources | {"probes": probes}, seconds, **settings)
+    settings = smk.params.settings
+    seconds = choices.read_seconds(settings["benchmarks"], settings["models"], settings["embedded"])
+    sources = {name: csv_files.read(getattr(smk.input, name)) for name in choices.SOURCES}
+    runs = choices.study_runs(sources, seconds, settings["models"])
+    table, judged = choices.average_seeds(runs), verdict.judge(runs)
     csv_files.write(smk.output.csv, table)
+    csv_files.write(smk.output.verdict, judged)
     with files.atomic(smk.output.markdown) as temporary:
-        temporary.write_text(choices.markdown(table, settings["tolerance"]), encoding="utf-8")
+        temporary.write_text(choices_text.write_markdown(table, judged), encoding="utf-8")
 
 
 if "snakemake" in globals():

@@ -1,4 +1,4 @@
-"""The choices of layers, worked out by hand on one small sweep."""
+"""The choices of layers and their costs, worked out by hand on one small sweep."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import study_choices as adapter
 from convexprune.jobs import csv_files
-from convexprune.results import choices
+from convexprune.results import choices, choices_text, verdict
+from scipy.stats import spearmanr
 
 FULL = 6
 TRAINED = {  # layers -> test accuracy of two seeds, validation accuracy, steps of training
@@ -18,9 +19,12 @@ TRAINED = {  # layers -> test accuracy of two seeds, validation accuracy, steps 
     6: (0.80, 0.82, 0.85, 60),
 }
 STEP = {0: (0.4, 0.1), 1: (0.5, 0.2), 2: (0.9, 0.4), 4: (0.5, 0.75)}  # s of the full model's, and the ratio
-CONVEXITY = [0.9, 0.10, 0.47, 0.48, 0.30, 0.50, 0.20]  # highest at 5, which was not trained
+CRITERIA = {  # by layers; highest at 5, which was not trained; at 0 a value that is nobody's choice
+    "graph convexity": [0.9, 0.10, 0.47, 0.485, 0.30, 0.50, 0.20],
+    "block influence": [0.0, 0.90, 0.12, 0.30, 0.60, 0.10, np.nan],  # the lower the better, 0.8 from 1 to 5
+    "convexity across speakers": [np.nan] * 7,
+}
 FOLDED = [0.99, 0.2, 0.79, 0.85, 0.91, 0.93, 0.94]  # of the first seed; of the second, 0.01 less
-PROBE = [0.99, 0.30, 0.687, 0.50, 0.69, 0.70, 0.60]
 
 
 @pytest.fixture
@@ -44,11 +48,13 @@ def sources():
         for seed in (0, 1)
     ]
     other = pd.DataFrame(runs).assign(model="other", accuracy=0.1)
-    score = pd.DataFrame(
-        {"model": "tiny", "state": "pretrained", "dataset": "words", "layers": range(FULL + 1)}
-    )
-    score = score.assign(score=CONVEXITY, class_score=CONVEXITY[::-1])
-    probe = pd.DataFrame(common | {"layers": range(FULL + 1), "accuracy": PROBE, "stderr": 0.015})
+    criteria = [
+        {"model": "tiny", "state": "pretrained", "dataset": "words", "layers": layers, "criterion": name}
+        | {"value": value, "seconds": 0.5}
+        for name, values in CRITERIA.items()
+        for layers, value in enumerate(values)
+    ]
+    criteria = pd.DataFrame(criteria)
     timing = pd.DataFrame(
         [
             common
@@ -66,39 +72,46 @@ def sources():
     return {
         "folding": folding.sample(frac=1, random_state=0),
         "finetuning": pd.concat([other, pd.DataFrame(runs)]).sample(frac=1, random_state=0),
-        "convexity": pd.concat([score.assign(state="words", score=0.7), score]),
+        "criteria": pd.concat([criteria.assign(state="words", value=0.7), criteria]),
         "plan": pd.DataFrame([common | {"layers": 1, "full_layers": FULL}]),
         "costs": pd.DataFrame(common | {"layers": range(FULL + 1), "multiply_adds": range(100, 107)}),
         "timing": pd.concat([timing, timing.assign(task="speakers", step_full_median=99.0)]),
-        "probes": probe,
     }
 
 
 @pytest.fixture
 def seconds():
     return pd.DataFrame(
-        {"embed": [5.0], "score_convexity": [2.0], "probe_layers": [3.0]},
-        index=pd.MultiIndex.from_tuples([("tiny", "words")]),
+        {"embed": [5.0], "score_convexity": [2.0]}, index=pd.MultiIndex.from_tuples([("tiny", "words")])
     )
 
 
-def study(tables, seconds, average="pair", tolerance=0.04):
-    return choices.study_choices(tables, seconds, {"words": ["tiny"]}, average, tolerance)
+def study(tables, seconds):
+    return choices.study_runs(tables, seconds, {"words": ["tiny"]})
+
+
+def averaged(tables, seconds):
+    table = choices.average_seeds(study(tables, seconds))
+    return table.set_index(table["choice"] + table["rule"].map(lambda rule: rule and f", {rule}"))
 
 
 def test_every_choice_by_hand(sources, seconds):
-    found = study(sources, seconds).set_index("choice")
-    assert found["layers"].to_dict() == {
+    found = averaged(sources, seconds)
+    assert found["picked"].to_dict() == {
         "plan": 1,
-        "convexity": 2,  # 0.47 is within 0.04 of 0.50
-        "highest convexity": 2,  # 5 has the highest; of those trained, 2
-        "linear probe": 2,  # 0.687 is within 0.015 of 0.70, and fewer layers than 0.69
-        "folded model": 4,  # 0.905 is within 0.04 of 0.935
+        "graph convexity, fewest": 3,  # 0.485 is within 0.05 * 0.4 of 0.50
+        "graph convexity, best": 5,
+        "block influence, fewest": 2,  # 0.12 is within 0.05 * 0.8 of 0.10
+        "block influence, best": 5,
+        "folded model, fewest": 4,  # 0.905 is within 0.05 * 0.74 of 0.935
+        "folded model, best": 6,
         "middle layer": 2,  # 2 and 4 are as near to 3
         "no pruning": 6,
         "whole sweep": 4,  # 0.85 as 6, with fewer layers
         "best on test": 4,
     }
+    judged = found["picked"].replace({3: 4, 5: 6})  # the next deeper trained one
+    assert found["layers"].to_dict() == judged.to_dict()
     lost = {1: 0.27, 2: 0.16, 4: 0.0, 6: 0.07}
     for row in found.itertuples():
         assert row.accuracy == pytest.approx(np.mean(TRAINED[row.layers][:2]))
@@ -107,97 +120,68 @@ def test_every_choice_by_hand(sources, seconds):
         assert row.multiply_adds == 100 + row.layers
     # Two seeds; a step of the full model takes 0.5 s, the median of four. Clocks of runs do not count.
     trained = 2 * 0.5 * (0.2 * 30 + 0.4 * 50 + 0.75 * 20 + 60)
-    judged = {
-        "plan": 7,
-        "convexity": 7,
-        "highest convexity": 7,
-        "linear probe": 8,
-        "folded model": 2 * (0.5 * 60 + 3 + 0.5),
-        "middle layer": 0,
-        "no pruning": 0,
-        "whole sweep": pytest.approx(trained),
-        "best on test": pytest.approx(trained),
+    folded = 2 * (0.5 * 60 + 3 + 0.5)
+    assert found["seconds"].to_dict() == {
+        **dict.fromkeys(["plan", "graph convexity, fewest", "graph convexity, best"], 7),
+        **dict.fromkeys(["block influence, fewest", "block influence, best"], 5 + 7 * 0.5),
+        **dict.fromkeys(["folded model, fewest", "folded model, best"], folded),
+        **dict.fromkeys(["middle layer", "no pruning"], 0),
+        **dict.fromkeys(["whole sweep", "best on test"], pytest.approx(trained)),
     }
-    assert found["seconds"].to_dict() == judged
 
 
-def test_the_tolerance_and_the_average_are_those_asked_for(sources, seconds):
-    assert study(sources, seconds, tolerance=0.5).set_index("choice").loc["convexity", "layers"] == 1
-    by_class = study(sources, seconds, average="class").set_index("choice")
-    assert by_class.loc[["convexity", "highest convexity"], "layers"].tolist() == [
-        6,
-        6,
-    ]  # 0.9, from the other end
+def test_a_seed_loses_against_the_depth_that_is_best_over_seeds(sources, seconds):
+    runs = study(sources, seconds).query("choice == 'no pruning'").set_index("seed")
+    assert runs["lost"].to_dict() == pytest.approx({0: 0.90 - 0.80, 1: 0.86 - 0.82})
+    first = study(sources, seconds).query("choice == 'plan' and seed == 0")
+    assert first["accuracy"].item() == 0.60 and first["sigma"].item() == 0.01
 
 
-def test_the_folded_model_is_judged_on_validation_by_its_mean_over_seeds(sources, seconds):
-    for tolerance, layers in ((0.16, 2), (0.14, 4), (0.0, 6)):  # 3 has 0.09 less than 6, but was not trained
-        found = study(sources, seconds, tolerance=tolerance).set_index("choice")
-        assert found.loc["folded model", "layers"] == layers
+def test_rank_correlations_are_those_of_scipy_over_trained_depths_with_values(sources, seconds):
+    runs = study(sources, seconds).set_index(["choice", "rule", "seed"])["rho"]
+    for name, sign in (("graph convexity", 1), ("block influence", -1)):
+        depths = [k for k in (1, 2, 4, 6) if not np.isnan(CRITERIA[name][k])]
+        for seed in (0, 1):
+            expected = spearmanr(
+                [sign * CRITERIA[name][k] for k in depths], [TRAINED[k][seed] for k in depths]
+            )
+            assert runs[name, "fewest", seed] == runs[name, "best", seed] == pytest.approx(expected.statistic)
+    assert runs.loc[["plan", "middle layer", "no pruning"]].isna().all()
+    sources["criteria"].loc[sources["criteria"]["layers"] > 3, "value"] = np.nan
+    few = study(sources, seconds).set_index(["choice", "rule", "seed"])["rho"]
+    assert few["graph convexity"].isna().all()  # two depths have no order
 
 
 def test_seconds_are_read_from_the_benchmarks_of_the_pretrained_model(tmp_path):
-    for path, seconds in (
-        ("embed/tiny/pretrained/words.tsv", 5.5),
-        ("embed/tiny/words/words.tsv", 1.0),
-        ("probe_layers/tiny/words.tsv", 3.25),
-    ):
+    for path, seconds in (("embed/tiny/pretrained/words.tsv", 5.5), ("embed/tiny/words/words.tsv", 1.0)):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:05\t-\n", encoding="utf-8")
     found = choices.read_seconds(tmp_path, {"words": ["tiny"]}, {"words": "words"}).loc[("tiny", "words")]
-    assert found[["embed", "probe_layers"]].tolist() == [5.5, 3.25]
+    assert found["embed"] == 5.5
     assert np.isnan(found["score_convexity"])  # was not kept
     shared = choices.read_seconds(tmp_path, {"moods": ["tiny"]}, {"moods": "words"}).loc[("tiny", "moods")]
     assert shared["embed"] == 5.5  # of the dataset whose embeddings it has
 
 
-def test_markdown_is_aligned_and_says_what_was_lost(sources, seconds):
-    found = study(sources, seconds)
-    found["multiply_adds"] = 2e9 + 1e8 * (found["layers"] == 2)
-    text = choices.markdown(found, 0.04)
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({tuple(i for i, c in enumerate(row) if c == "|") for row in rows}) == 1
-    cells = {
-        row.strip("|").split("|")[0].strip(): [c.strip() for c in row.strip("|").split("|")][1:]
-        for row in rows
-    }
-    assert cells["convexity"] == ["2: 72.00", "16.00", "0:00:07", "2.10"]
-    assert cells["whole sweep"] == ["4: 88.00", "0.00", "0:01:41", "2.00"]
-    assert "within 0.04 of" in text
-    assert list(cells)[2:] == list(choices.CHOICES)
-
-
-def test_time_that_is_not_known_is_left_empty(sources, seconds):
-    seconds["embed"] = np.nan
-    text = choices.markdown(study(sources, seconds), 0.04)
-    assert "nan" not in text
-    row = next(line for line in text.splitlines() if line.startswith("| convexity"))
-    assert [cell.strip() for cell in row.strip("|").split("|")][2:4] == ["16.00", ""]
-
-
-def test_hours_are_told_as_such():
-    assert choices._duration(36 * 3600 + 61.4) == "36:01:01"
-
-
 def test_adapter(sources, seconds, tmp_path):
-    paths = {name: str(tmp_path / f"{name}.csv") for name in sources if name != "probes"}
+    paths = {name: str(tmp_path / f"{name}.csv") for name in sources}
     for name, path in paths.items():
         sources[name].replace("tiny", "2024").to_csv(path, index=False)
-    sources["probes"].replace("tiny", "2024").to_csv(tmp_path / "probe.csv", index=False)
-    settings = {"average": "pair", "tolerance": 0.04, "models": {"words": ["2024"]}}
-    outputs = {name: str(tmp_path / name) for name in ("csv", "markdown")}
+    settings = {"models": {"words": ["2024"]}, "benchmarks": str(tmp_path), "embedded": {"words": "words"}}
+    outputs = {name: str(tmp_path / name) for name in ("csv", "verdict", "markdown")}
     adapter.main(
         SimpleNamespace(
-            input=SimpleNamespace(**paths, probes=[str(tmp_path / "probe.csv")]),
+            input=SimpleNamespace(**paths),
             output=SimpleNamespace(**outputs),
-            params=SimpleNamespace(
-                settings=settings | {"benchmarks": str(tmp_path / "none"), "embedded": {"words": "words"}}
-            ),
+            params=SimpleNamespace(settings=settings),
             log=[str(tmp_path / "log")],
         )
     )
     seconds[:] = np.nan
-    expected = study(sources, seconds).replace("tiny", "2024")
+    runs = study(sources, seconds).replace("tiny", "2024")
+    expected, judged = choices.average_seeds(runs), verdict.judge(runs)
     pd.testing.assert_frame_equal(csv_files.read(outputs["csv"]), expected, check_dtype=False)
-    assert (tmp_path / "markdown").read_text(encoding="utf-8") == choices.markdown(expected, 0.04)
+    pd.testing.assert_frame_equal(csv_files.read(outputs["verdict"]), judged, check_dtype=False)
+    text = (tmp_path / "markdown").read_text(encoding="utf-8")
+    assert text == choices_text.write_markdown(expected, judged)

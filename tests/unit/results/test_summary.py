@@ -157,9 +157,11 @@ def test_headings_nest_and_models_and_versions_are_named():
 
 
 def test_a_run_ends_with_tables_without_notes_and_then_the_answer():
-    table = "# Does convexity choose well?\n\n| choice |\n|:-----|\n| plan |\n\n- a note"
+    table = "# Does convexity choose well?\n\nIt does.\n\n| choice |\n|:-----|\n| plan |\n\n"
+    table += "## Word classification\n\n| choice | tiny |\n|:-----|--:|\n| by task | 2 |\n\n- a note"
     shown = shorten(summary(studies=[table, "# The data\n\n| dataset |\n|:---|\n| corpus |\n"]))
     assert shown.index("## Layers kept") < shown.index("## Table 1") < shown.index("## Does convexity")
+    assert "It does." in shown and "plan" in shown and "by task" not in shown
     assert "a note" not in shown and "Because" not in shown and "corpus" not in shown and "|" not in shown
     assert shown.endswith("## What to use\n\n- use this")
     assert max(map(len, shown.splitlines())) <= 98

@@ -19,10 +19,12 @@ from figure_tables import (
     convexity_of,
     correlations_of,
     costs_of,
+    criteria_of,
     finetuning_of,
     folding_of,
     groups_of,
     logs_of,
+    similarities_of,
     views_of,
 )
 from matplotlib.figure import Figure
@@ -86,8 +88,10 @@ def some_tables(layers) -> dict[str, pd.DataFrame]:
         "convexity": convexity_of(layers),
         "correlations": correlations_of(),
         "groups": groups_of(layers),
+        "criteria": criteria_of(layers),
         "logs": logs_of(layers),
         "projections": views_of(layers),
+        "similarities": similarities_of(layers),
     }
 
 

@@ -25,6 +25,7 @@ class Block(NamedTuple):
     first: int
     products: np.ndarray  # (rows, N) dot products, float32
     lower: np.ndarray  # (N,) squares less an error, float32
+    groups: np.ndarray  # (N,) points of the same group are no neighbours
     scale: float  # products and lower are those of the points times this
     slack: float  # the largest relative error of a squared distance in float64
 
@@ -100,7 +101,7 @@ def decide(rows, block, points, digits, indices, squares):
 
     `indices` and `squares` (N, k) hold the nearest points and their squared distances by float64.
     """
-    first, products, lower, scale, slack = block
+    first, products, lower, groups, scale, slack = block
     up, down, _ = digits
     k = indices.shape[1]
     memory = np.empty(len(up), np.int64)
@@ -114,7 +115,7 @@ def decide(rows, block, points, digits, indices, squares):
         filled = sure
         for j in range(len(points)):  # by index, so that of equal distances the lower index comes first
             near = np.float64(lower[i]) + np.float64(lower[j]) - 2 * np.float64(products[i - first, j])
-            if j == i or near > high * scale * scale:
+            if groups[j] == groups[i] or near > high * scale * scale:
                 continue
             rounded = 0.0
             for d in range(points.shape[1]):

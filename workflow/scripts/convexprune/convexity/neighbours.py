@@ -9,6 +9,7 @@ The result does not depend on the size of the blocks or the number of threads.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -61,6 +62,18 @@ def nearest_neighbours(
     distant points, those with lower indices are neighbours; a warning says if this decides for most points.
     Raises ValueError if two points differ, but by less than SMALLEST.
     """
+    [found] = nearest_of_other_groups(points, n_neighbors, [np.arange(len(points))], threads=threads)
+    return found
+
+
+def nearest_of_other_groups(
+    points: np.ndarray, n_neighbors: int, groupings: Sequence[np.ndarray], *, threads: int = 1
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """As `nearest_neighbours`, but points of the same group are no neighbours: for each of the `groupings`,
+    integers (N,), by one computation of the distances.
+
+    Each point must have `n_neighbors` points of other groups, in every grouping.
+    """
     N, D = points.shape
     rows = max(1, BLOCK_BYTES // (4 * N))
     blocks = list(pairwise([*range(0, N, rows), N]))
@@ -87,32 +100,44 @@ def nearest_neighbours(
     # likewise for one computed in float64 from the differences of coordinates: at most this share of it
     slack = (D + 4) * 2.0**-52
 
-    indices = np.empty((N, n_neighbors), np.int32)
-    distances = np.empty((N, n_neighbors), np.float64)  # squared until the end
-    tied = np.empty(N, bool)
+    everything = [
+        # indices, distances (squared until the end), whether the last neighbour is tied with another point
+        (groups, (np.empty((N, n_neighbors), np.int32), np.empty((N, n_neighbors)), np.empty(N, bool)))
+        for groups in groupings
+    ]
     digits = None
     with threadpool_limits(threads, user_api="blas"):
         for start, stop in blocks:
             block = centred[start:stop] @ centred.T
+            for groups, found in everything:
+                _, distances, tied = found
 
-            def select(part, first=start, block=block):
-                _select(*part, first, block, lower, upper, points, slack, indices, distances, tied)
+                def select(part, first=start, block=block, groups=groups, found=found):
+                    _select(*part, first, block, lower, upper, points, groups, slack, *found)
 
-            parts = pairwise(np.linspace(0, stop - start, threads + 1).astype(int))
-            run_threads(select, parts, threads)
+                parts = pairwise(np.linspace(0, stop - start, threads + 1).astype(int))
+                run_threads(select, parts, threads)
 
-            doubtful = start + np.flatnonzero(tied[start:stop] & (distances[start:stop, -1] > 0))
-            if not len(doubtful):
-                continue
-            digits = digits or exact.find_digits(points)
-            if not exact.exact_in_float64(digits, D):
-                known = exact.Block(start, block, lower, scale, slack)
+                doubtful = start + np.flatnonzero(tied[start:stop] & (distances[start:stop, -1] > 0))
+                if not len(doubtful):
+                    continue
+                digits = digits or exact.find_digits(points)
+                if not exact.exact_in_float64(digits, D):
+                    known = exact.Block(start, block, lower, groups, scale, slack)
 
-                def decide(rows, known=known, digits=digits):
-                    exact.decide(rows, known, points, digits, indices, distances)
+                    def decide(rows, known=known, digits=digits, found=found):
+                        exact.decide(rows, known, points, digits, found[0], found[1])
 
-                run_threads(decide, np.array_split(doubtful, threads), threads)
-    distances = np.sqrt(distances)
+                    run_threads(decide, np.array_split(doubtful, threads), threads)
+    return [_checked(points, *found) for _, found in everything]
+
+
+def _checked(
+    points: np.ndarray, indices: np.ndarray, squares: np.ndarray, tied: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and distances. Raises the error, and logs the warning, of `nearest_neighbours`."""
+    N, k = indices.shape
+    distances = np.sqrt(squares)
     if (row := _find_vanished(points, indices, distances)) >= 0:
         raise ValueError(
             f"the point of row {row} and its nearest one differ by less than {SMALLEST:g}, too little to "
@@ -122,13 +147,13 @@ def nearest_neighbours(
         log.warning(
             "%d of %d points have more than %d nearest neighbours, since others are equally far: those that "
             "stand first were taken, so the score depends on the order of the points",
-            *(tied.sum(), N, n_neighbors),
+            *(tied.sum(), N, k),
         )
     return indices, distances
 
 
 @compiled
-def _select(begin, end, first, products, lower, upper, points, slack, indices, distances, tied):
+def _select(begin, end, first, products, lower, upper, points, groups, slack, indices, distances, tied):
     """Fill `indices` and squared `distances` of the points first + (begin..end), from rows begin..end of a
     block. Fill `tied`: whether another point is as far as the last neighbour, up to the share `slack`."""
     N = products.shape[1]
@@ -151,7 +176,7 @@ def _select(begin, end, first, products, lower, upper, points, slack, indices, d
             if hits == 0:
                 continue
             for j in range(start, stop):
-                if j != i and lower[j] - two * product[j] <= bounds[k - 1] - lower[i]:
+                if groups[j] != groups[i] and lower[j] - two * product[j] <= bounds[k - 1] - lower[i]:
                     candidates[count] = j
                     count += 1
                     bound = upper[i] + upper[j] - two * product[j]

@@ -22,7 +22,7 @@ def write(path: str | os.PathLike[str], table: pd.DataFrame) -> None:
 # Columns of our tables with text. All others hold numbers, or True and False.
 TEXT = {"model", "task", "state", "dataset", "split", "item", "path", "word", "label", "speaker", "predicted"}
 TEXT |= {"reason", "rule", "choice", "relation", "quantity", "remark", "remarks", "kind", "cost"}
-TEXT |= {"average", "group"}
+TEXT |= {"average", "criterion", "group", "measure", "needs"}
 TEXT |= {
     "device",
     "machine",

@@ -1,8 +1,8 @@
-"""Does convexity choose well? Over a sweep, compare the layers that it picks with those that others pick.
+"""Which layers would each criterion keep, and what does that cost? Judged over a sweep.
 
-A choice is judged by the test accuracy of the model fine-tuned with that many layers. So only trained depths
-(those of the sweep, the planned and the full one) can be chosen. If no trained depth meets a rule, the one
-with the highest score is taken.
+A choice is judged by the test accuracy of the model fine-tuned with that many layers. Only trained depths
+(those of the sweep, the planned and the full one) can be judged. A choice between two of them is judged at
+the deeper one.
 """
 
 from __future__ import annotations
@@ -14,126 +14,167 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from convexprune.convexity import averages
-from convexprune.results import benchmarks, markdown_tables
-from convexprune.results.table1_text import title_of
+from convexprune.criteria import footing
+from convexprune.criteria.registry import CRITERIA, Criterion
+from convexprune.results import benchmarks
 
-CHOICES = (
-    *("plan", "convexity", "highest convexity", "linear probe", "folded model"),
-    *("middle layer", "no pruning", "whole sweep", "best on test"),
+FOLDED = Criterion(
+    "folded model",
+    "folded model",
+    labels=True,
+    sign=1,
+    source="docs/folding.md",
+    meaning="validation accuracy of the fine-tuned full model, cut to the depth and folded",
 )
-CHOICE_COLUMNS = ["task", "model", "choice", "layers", "full_layers", "accuracy", "sigma", "spread", "lost"]
+JUDGES = CRITERIA | {FOLDED.name: FOLDED}
+BASELINES = ("middle layer", "no pruning", "whole sweep", "best on test")
+CHOICES = ("plan", *JUDGES, *BASELINES)
+FEWEST, BEST = "fewest", "best"  # the rules of a criterion; other choices have none
+KEYS = ["task", "model", "choice", "rule"]
+CHOICE_COLUMNS = [*KEYS, "picked", "layers", "full_layers", "accuracy", "sigma", "spread", "lost", "rho"]
 CHOICE_COLUMNS += ["seconds", "multiply_adds"]
-SOURCES = ("finetuning", "convexity", "plan", "costs", "timing", "folding", "probes")
-JUDGES = ("embed", "score_convexity", "probe_layers")  # rules whose time may count for a choice
+SOURCES = ("finetuning", "criteria", "plan", "costs", "timing", "folding")
+JOBS = ("embed", "score_convexity")  # rules whose time counts for a choice
 
 
-def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """The fine-tuning runs of one model and task by layers: means over seeds, `spread` their deviation."""
-    return runs.groupby("layers").agg(
-        accuracy=("accuracy", "mean"),
-        sigma=("sigma", "mean"),
-        spread=("accuracy", "std"),
-        validation_accuracy=("validation_accuracy", "mean"),
-    )
+def collect_goodness(criteria: pd.DataFrame, folding: pd.DataFrame) -> pd.DataFrame:
+    """The values of JUDGES in the pretrained models, times their sign: higher is better.
+
+    A row per task, model, choice and layers, without missing values. Those of the folded model are means over
+    seeds.
+    """
+    found = criteria[(criteria["state"] == "pretrained") & criteria["criterion"].isin(list(CRITERIA))]
+    found = found.rename(columns={"dataset": "task", "criterion": "choice"})
+    signs = found["choice"].map({name: criterion.sign for name, criterion in CRITERIA.items()})
+    folded = folding.groupby(["task", "model", "layers"], as_index=False)["validation_accuracy"].mean()
+    folded = folded.rename(columns={"validation_accuracy": "goodness"}).assign(choice=FOLDED.name)
+    columns = ["task", "model", "choice", "layers", "goodness"]
+    table = pd.concat([found.assign(goodness=signs * found["value"])[columns], folded[columns]])
+    return table.dropna(subset="goodness", ignore_index=True)
 
 
 def pick_layers(
-    runs: pd.DataFrame,
-    scores: pd.Series,
-    probe: pd.DataFrame,
-    folded: pd.Series,
-    planned: int,
-    full: int,
-    tolerance: float,
-) -> dict[str, int]:
-    """The layers, one or more, of each of CHOICES.
+    trained: pd.DataFrame, goodness: Mapping[str, pd.Series], planned: int, full: int
+) -> dict[tuple[str, str], int]:
+    """The layers of each of CHOICES, by (choice, rule), for one model and task.
 
-    For one model and task, all by layers: `runs` (`average_seeds`), the pretrained model's convexity
-    `scores`, the accuracy and stderr of a linear `probe`, the validation accuracy of the `folded` model.
+    `trained`: means over seeds by trained depth of one layer or more; `goodness`: that of each criterion by
+    layers (`collect_goodness`). Criteria without values pick nothing.
 
     - plan: the `planned` layers, which the pruned model of Table 1 keeps;
-    - convexity: the fewest layers whose convexity is within `tolerance` of the highest;
-    - highest convexity: the fewest layers with the highest convexity;
-    - linear probe: the fewest layers whose probe is within one standard error of the most accurate;
-    - folded model: the fewest layers with which the full model, folded, is within `tolerance` of itself;
+    - a criterion, by the rule `fewest`: the fewest layers near the best value (`footing.fewest_near_best`);
+      by the rule `best`: the best value;
     - middle layer: the trained depth nearest half of the layers, the lower of two;
     - no pruning: all `full` layers;
     - whole sweep: the most accurate on the validation split;
     - best on test: the upper bound, not a valid choice, since it uses test labels.
     """
-    trained, scores, probe = runs.loc[1:], scores.loc[1:], probe.loc[1:]
-    best_probe = probe.loc[probe["accuracy"].idxmax()]
-
-    def fewest(judged: pd.Series, threshold: float) -> int:
-        of_trained = judged.reindex(trained.index)
-        met = of_trained.index[of_trained >= threshold]
-        return int(met[0] if len(met) else of_trained.idxmax())
-
-    return {
-        "plan": planned,
-        "convexity": fewest(scores, scores.max() - tolerance),
-        "highest convexity": fewest(scores, scores.max()),
-        "linear probe": fewest(probe["accuracy"], best_probe["accuracy"] - best_probe["stderr"]),
-        "folded model": fewest(folded, folded[full] - tolerance),
-        "middle layer": int(trained.index[np.abs(2 * trained.index - full).argmin()]),
-        "no pruning": full,
-        "whole sweep": int(trained["validation_accuracy"].idxmax()),
-        "best on test": int(trained["accuracy"].idxmax()),
+    picks = {("plan", ""): planned}
+    for name, of_layers in goodness.items():
+        picks[name, FEWEST] = footing.fewest_near_best(of_layers)
+        picks[name, BEST] = footing.best(of_layers)
+    return picks | {
+        ("middle layer", ""): int(trained.index[np.abs(2 * trained.index - full).argmin()]),
+        ("no pruning", ""): full,
+        ("whole sweep", ""): int(trained["validation_accuracy"].idxmax()),
+        ("best on test", ""): int(trained["accuracy"].idxmax()),
     }
 
 
-def study_choices(
-    sources: Mapping[str, pd.DataFrame],
-    seconds: pd.DataFrame,
-    models: Mapping[str, Sequence[str]],
-    average: str,
-    tolerance: float,
+def study_runs(
+    sources: Mapping[str, pd.DataFrame], seconds: pd.DataFrame, models: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
-    """The cost of each of CHOICES (`pick_layers`): a row per task, model and choice.
+    """What each of CHOICES (`pick_layers`) costs: a row per task, model, choice, rule and seed.
 
     `models` are the swept models of each task, `sources` the tables SOURCES of results/README.md, and
-    `seconds` is that of `read_seconds`. Columns: `lost` is the accuracy of `best on test` less that of this
-    choice, means over seeds, 0 to 1. `seconds` is the time until the layers are known: that of embedding and
-    judging, or that of the training steps (`time_training`) at each depth of 1 or more, with every seed. For
-    the folded model it is that of training the full one and of folding it, with every seed.
-    `multiply_adds` are those of the chosen model for a clip.
+    `seconds` is that of `read_seconds`. Columns:
 
-    Raises ValueError if only the full depth was trained, and for an unknown `average`.
+    - `picked`: the layers that the choice picks; `layers`: the trained depth at which it is judged, the
+      nearest that is not fewer; `accuracy` and `sigma`: those of the run with these layers;
+    - `lost`: the accuracy of `best on test` less this one, 0 to 1. The best depth is that of the mean over
+      seeds, so a seed may lose less than nothing;
+    - `rho`: Spearman's correlation of the criterion, times its sign, with accuracy, over the trained
+      depths of one layer or more that have a value. Missing below three depths, and where either is constant;
+    - `seconds`: the time until the layers are known (`time_choices`); `multiply_adds` of the chosen model.
     """
+    goodness = collect_goodness(sources["criteria"], sources["folding"])
+    goodness = goodness.set_index(["task", "model", "layers"]).sort_index()
     rows = []
-    finetuning, convexity, plan, costs, timing, folding, probes = (sources[name] for name in SOURCES)
-    pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
     for task, model in [(task, model) for task, names in models.items() for model in names]:
-        runs, scores, probe, planned, counted, timed, folds = (
+        runs, plan, costs = (
             table[(table["task"] == task) & (table["model"] == model)].set_index("layers").sort_index()
-            for table in (finetuning, pretrained, probes, plan, costs, timing, folding)
+            for table in (sources[name] for name in ("finetuning", "plan", "costs"))
         )
-        training, full = time_training(runs["steps"], timed), int(counted.index.max())
-        trained = training.loc[1:].sum()
-        folded = training.loc[[full]].sum() + folds.loc[[full], ["pass_seconds", "fold_seconds"]].sum(
-            axis=None
-        )
-        runs = average_seeds(runs)
-        picks = pick_layers(
-            runs,
-            scores[averages.COLUMNS[average].score],
-            probe,
-            folds.groupby("layers")["validation_accuracy"].mean(),
-            int(planned.index[0]),
-            full,
-            tolerance,
-        )
-        embed, score, probing = seconds.loc[(model, task), list(JUDGES)]
-        time = dict.fromkeys(CHOICES[:3], embed + score) | {"linear probe": embed + probing}
-        time["folded model"] = folded
-        time |= dict.fromkeys(CHOICES[-2:], trained)
-        for choice, layers in picks.items():
-            chosen = runs.loc[layers, ["accuracy", "sigma", "spread"]]
-            lost = runs.loc[picks["best on test"], "accuracy"] - chosen["accuracy"]
-            cost = (time.get(choice, 0.0), counted.loc[layers, "multiply_adds"])
-            rows.append((task, model, choice, layers, full, *chosen, lost, *cost))
-    return pd.DataFrame(rows, columns=CHOICE_COLUMNS)
+        full = int(costs.index.max())
+        means = runs.groupby("layers")[["accuracy", "validation_accuracy"]].mean()
+        by_seed = runs.set_index("seed", append=True)[["accuracy", "sigma"]].unstack("seed")
+        own = goodness.loc[(task, model)]
+        judged = {
+            name: own["goodness"][own["choice"] == name] for name in JUDGES if name in set(own["choice"])
+        }
+        picks = pick_layers(means.loc[1:], judged, int(plan.index[0]), full)
+        time = time_choices(sources, seconds.loc[(model, task)], task, model)
+        best = by_seed["accuracy"].loc[picks["best on test", ""]]
+        for (choice, rule), picked in picks.items():
+            layers = int(means.index[means.index >= picked][0])
+            rho = correlate_ranks(judged.get(choice), by_seed["accuracy"].loc[1:])
+            chosen = by_seed.loc[layers].unstack(0)
+            table = chosen.assign(lost=best - chosen["accuracy"], rho=rho, picked=picked, layers=layers)
+            table = table.assign(task=task, model=model, choice=choice, rule=rule, full_layers=full)
+            counted = costs.loc[layers, "multiply_adds"]
+            rows.append(table.assign(seconds=time.get(choice, np.nan), multiply_adds=counted))
+    return pd.concat(rows).reset_index()
+
+
+def correlate_ranks(goodness: pd.Series | None, accuracy: pd.DataFrame) -> pd.Series | float:
+    """Spearman's correlation of `goodness` by layers with each column (seed) of `accuracy` by layers."""
+    if goodness is None:
+        return np.nan
+    judged = goodness.reindex(accuracy.index).dropna()
+    if len(judged) < 3 or judged.nunique() == 1:
+        return np.nan
+    return accuracy.loc[judged.index].rank().corrwith(judged.rank())
+
+
+def average_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """The table of `study_runs` by choice: means over seeds; `spread` is the deviation of the accuracy."""
+    same = ["picked", "layers", "full_layers", "seconds", "multiply_adds"]
+    table = runs.groupby(KEYS, sort=False, as_index=False).agg(
+        **{name: (name, "first") for name in same},
+        **{name: (name, "mean") for name in ("accuracy", "sigma", "lost", "rho")},
+        spread=("accuracy", "std"),
+    )
+    return table[CHOICE_COLUMNS]
+
+
+def time_choices(
+    sources: Mapping[str, pd.DataFrame], seconds: pd.Series, task: str, model: str
+) -> dict[str, float]:
+    """Seconds until the layers of each of CHOICES are known, for one model and task.
+
+    A criterion takes the embedding and its own computation at all layers; the plan takes as long as graph
+    convexity. A sweep takes its training steps (`time_training`) at each depth of 1 or more, with every seed.
+    The folded model takes those of the full one, and its folding, with every seed. `seconds`: those of JOBS.
+    """
+    finetuning, timing, folding = (
+        table[(table["task"] == task) & (table["model"] == model)].set_index("layers").sort_index()
+        for table in (sources[name] for name in ("finetuning", "timing", "folding"))
+    )
+    criteria = sources["criteria"].query("state == 'pretrained' and dataset == @task and model == @model")
+    training = time_training(finetuning["steps"], timing)
+    full = finetuning["full_layers"].iloc[0]
+    folded = folding.loc[[full], ["pass_seconds", "fold_seconds"]].sum(axis=None)
+    time = seconds["embed"] + criteria.groupby("criterion")["seconds"].sum(min_count=1)
+    time["graph convexity"] = seconds["embed"] + seconds["score_convexity"]
+    trained = training.loc[1:].sum()
+    return time.to_dict() | {
+        "plan": time["graph convexity"],
+        FOLDED.name: training.loc[[full]].sum() + folded,
+        "middle layer": 0.0,
+        "no pruning": 0.0,
+        "whole sweep": trained,
+        "best on test": trained,
+    }
 
 
 def time_training(steps: pd.Series, timing: pd.DataFrame) -> pd.Series:
@@ -151,61 +192,19 @@ def time_training(steps: pd.Series, timing: pd.DataFrame) -> pd.Series:
 def read_seconds(
     folder: str | os.PathLike[str], models: Mapping[str, Sequence[str]], embedded: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Wall time of the jobs JUDGES of each swept (model, task), from the benchmark files in `folder`.
+    """Wall time of JOBS for each swept (model, task), from the benchmark files in `folder`.
 
     `embedded` names the dataset whose embeddings a task has.
     """
 
     def read(rule: str, model: str, task: str) -> float:
-        state = "" if rule == "probe_layers" else "pretrained"
         name = embedded[task] if rule == "embed" else task
-        path = Path(folder) / rule / model / state / f"{name}.tsv"
+        path = Path(folder) / rule / model / "pretrained" / f"{name}.tsv"
         return benchmarks.read_benchmark(path)["s"].iloc[-1] if path.exists() else np.nan
 
     pairs = [(model, task) for task, names in models.items() for model in names]
     return pd.DataFrame(
-        [[read(rule, *pair) for rule in JUDGES] for pair in pairs],
+        [[read(rule, *pair) for rule in JOBS] for pair in pairs],
         index=pd.MultiIndex.from_tuples(pairs),
-        columns=JUDGES,
+        columns=JOBS,
     )
-
-
-NOTES = (
-    "Each cell: layers kept, and the test accuracy (%) of the model fine-tuned with them, mean over seeds.",
-    "Lost: percentage points below the best trained depth of one layer or more, mean over models.",
-    "Time: until the layers are known, mean over models: of the jobs that embed and judge, by the clock, or "
-    "of the training steps at every depth, by the time of a step that ran alone. The first is too long where "
-    "other jobs ran beside them, the second too short, for evaluations are not counted. Of the folded model: "
-    "of the training steps of the full one, and of folding it, by the clock.",
-    "GMAC: billions of multiply-adds that the chosen model takes for a clip, mean over models.",
-    "The plan: what Table 1 keeps. Convexity: the fewest layers within {tolerance:g} of the highest "
-    "convexity. Linear probe: the fewest within one standard error of the best probe. Folded model: the "
-    "fewest with which the full model, folded, is within {tolerance:g} of itself on the validation split. "
-    "Middle layer: the trained depth nearest it. The whole sweep: the best on the validation split. Best on "
-    "test: by which no one may choose.",
-)
-
-
-def markdown(choices: pd.DataFrame, tolerance: float) -> str:
-    """The table of `study_choices` as Markdown to read in a terminal: a table per task."""
-    lines = ["# Does convexity choose well?", ""]
-    for task, rows in choices.groupby("task", sort=False):
-        models = list(rows["model"].unique())
-        cells = []
-        for choice in CHOICES:
-            of_choice = rows[rows["choice"] == choice].set_index("model").loc[models]
-            picked = (f"{row.layers}: {100 * row.accuracy:.2f}" for row in of_choice.itertuples())
-            lost, time = f"{100 * of_choice['lost'].mean():.2f}", _duration(of_choice["seconds"].mean())
-            cells.append([choice, *picked, lost, time, f"{of_choice['multiply_adds'].mean() / 1e9:.2f}"])
-        headings = ("choice", *models, "lost", "time", "GMAC")
-        lines += [f"## {title_of(task)}", "", markdown_tables.render(headings, cells), ""]
-    notes = (markdown_tables.item(note.format(tolerance=tolerance)) for note in NOTES)
-    return "\n".join([*lines, *notes]) + "\n"
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as h:mm:ss, or nothing if unknown."""
-    if np.isnan(seconds):
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -1,8 +1,8 @@
-"""Does convexity predict accuracy? Rank correlations, and where fine-tuned convexity stops rising."""
+"""After fine-tuning: where convexity stops rising, and whether it goes with accuracy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,49 +35,23 @@ def study_convergence(
     return pd.DataFrame(rows)
 
 
-def correlate(
-    finetuning: pd.DataFrame,
-    convexity: pd.DataFrame,
-    probes: pd.DataFrame | None,
-    convergence: pd.DataFrame,
-    groups: pd.DataFrame,
-    models: Mapping[str, Sequence[str]],
-    average: str,
-) -> pd.DataFrame:
-    """Rank correlations (`rho`, `p_value`) of test accuracy with its predictors: a row per relation.
+def correlate(convergence: pd.DataFrame, groups: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlations (`rho`, `p_value`) of convexity with accuracy: a row per relation.
 
-    - pretrained convexity and linear probe: over the depths of a swept model, 0 layers included, and over the
-      depths of all swept models together (model `all`); accuracies are means over seeds;
-    - last-layer convexity: over the full models of a task (`study_convergence`, model `all`), and over both
-      tasks together (task `all`);
+    - last-layer convexity with test accuracy, over the full models of a task (`study_convergence`, model
+      `all`), and over all tasks together (task `all`);
     - class convexity: over the classes of a task, the convexity of a class in the pretrained model at the
       layers kept, with its recall in the pruned model (`groups`, the table of results/README.md).
 
-    A permutation test needs points that can be exchanged for each other. Only classes can, and the points of
-    the last-layer relation within a task: depths of a model are alike, models and tasks differ. The other
-    relations have no p-value.
+    A permutation test needs points that can be exchanged for each other. Classes can, and models of one task,
+    but not models of different tasks: these have no p-value.
     """
-    score = averages.COLUMNS[average].score
-    pretrained = convexity[convexity["state"] == "pretrained"].rename(columns={"dataset": "task"})
-    judges = {"pretrained convexity": pretrained.assign(judge=pretrained[score])}
-    if probes is not None:
-        judges["linear probe"] = probes.assign(judge=probes["accuracy"])
-    means = finetuning.groupby(["task", "model", "layers"], as_index=False)["accuracy"].mean()
     rows = []
 
     def add(relation: str, task: str, model: str, judge: pd.Series, accuracy: pd.Series) -> None:
         rho, p_value = rank_correlation(judge, accuracy)
-        testable = relation == "class convexity" or (relation == "last-layer convexity" and task != "all")
-        rows.append((relation, task, model, len(judge), rho, p_value if testable else np.nan))
+        rows.append((relation, task, model, len(judge), rho, np.nan if task == "all" else p_value))
 
-    for relation, judge in judges.items():
-        points = means.merge(judge[["task", "model", "layers", "judge"]], on=["task", "model", "layers"])
-        for task, names in models.items():
-            swept = points[(points["task"] == task) & points["model"].isin(names)]
-            for model in names:
-                of_model = swept[swept["model"] == model]
-                add(relation, task, model, of_model["judge"], of_model["accuracy"])
-            add(relation, task, "all", swept["judge"], swept["accuracy"])
     for task in [*convergence["task"].unique(), "all"]:
         points = convergence if task == "all" else convergence[convergence["task"] == task]
         add("last-layer convexity", task, "all", points["convexity"], points["accuracy"])

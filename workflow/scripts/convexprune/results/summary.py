@@ -142,17 +142,18 @@ def summarise(experiment: Experiment, findings: Findings, origins: Origins) -> s
 
 
 def shorten(summary: str) -> str:
-    """What a run prints at its end: the tables of layers, Table 1 and the sweep, then the answer."""
+    """What a run prints at its end: the tables of layers and Table 1, the verdict, then the answer."""
     sections = re.split("^(?=## )", summary, flags=re.MULTILINE)
-    tables = (LAYERS, "## Table 1", "## Does convexity")
     lines: list[str] = []
     for section in sections:
-        if section.startswith(tables):
-            for block in section.split("\n\n"):
-                if block.startswith("#"):
-                    lines += ["", block]
-                elif block.startswith("|"):
+        judged = section.startswith("## Does convexity")
+        if judged or section.startswith((LAYERS, "## Table 1")):
+            shown = section.partition("\n### ")[0] if judged else section  # not the choices by task
+            for block in shown.split("\n\n"):
+                if block.startswith("|"):
                     lines += markdown_tables.narrow(block)
+                elif block.startswith("#") or (judged and not block.startswith("- ")):
+                    lines += ["", block]
     answer = "".join(section for section in sections if section.startswith(ANSWER))
     return "\n\n".join(["\n".join(lines).strip(), answer.strip()]).strip()
 

@@ -47,9 +47,9 @@ MEMORY = {
     "ingest_archives": (4_000, 0, 0),
     "ingest_table": (4_000, 0, 0),
     "pretrain_model": (3_000, 10, 0),
-    "probe_layers": (3_000, 0, 0),
     "project_embeddings": (3_000, 0, 0),
     "score_convexity": (3_000, 0, 0),
+    "score_criteria": (4_000, 0, 0),
     "synthesise_archives": (1_000, 0, 200),
     "time_models": (4_000, 14, 0),
 }
@@ -126,9 +126,8 @@ def minutes(job: Job, config: Config) -> float:
     elif job.rule == "score_convexity":
         # 25,000 points of 768 dimensions took 40 s a layer on two threads; the time grows with their square.
         work = (job.layers + 1) * 1.5 / threads * (clips / CLIPS) ** 2
-    elif job.rule == "probe_layers":
-        # 10,000 points of 768 dimensions took 25 s a layer on one thread.
-        work = (job.layers + 1) * clips / CLIPS
+    elif job.rule == "score_criteria":  # at most twice the time of convexity
+        work = (job.layers + 1) * 3 / threads * (clips / CLIPS) ** 2
     elif job.rule == "project_embeddings":
         # Three views of each model and dataset, of at most 2,000 points: 3 s each on one thread.
         work = 3 * len(config["models"]) * len(config["tasks"]) / 20 / threads
@@ -232,11 +231,10 @@ def list_jobs(config: Config) -> list[Job]:
             full = model["layers"]
             if config["finetuning"]["cache_features"] != "none":
                 jobs.append(Job("cache_features", name))
-            if experiment.swept_layers(config, name, task):
-                jobs.append(Job("probe_layers", name, full))
             timed = experiment.timed_layers(config, name, task, kept(name, task))
             jobs += [Job("time_models", name, full)] * len(timed)
             jobs += [Job("fold_layers", name, full)] * len(config["finetuning"]["seeds"])
+            jobs.append(Job("score_criteria", name, full))
             jobs.append(Job("export_model", name, full))
     return [*jobs, Job("count_costs"), Job("project_embeddings")]
 

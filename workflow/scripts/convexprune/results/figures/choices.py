@@ -10,8 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from convexprune.results.choices import BEST
 from convexprune.results.figures import style
+from convexprune.results.verdict import title_of
 
+ROW = 0.16  # inches: the height of a choice
+NAMES = 1.4  # inches: more than a usual figure, for the names of choices
 MEAN = {"linestyle": "none", "color": "black", "marker": "|", "markersize": 10, "mew": 1}
 TIMES = {  # ticks of a logarithmic axis of seconds
     **{0: "0", 1: "1\ns", 10: "10\ns", 60: "1\nmin", 600: "10\nmin", 3600: "1\nh", 36000: "10\nh"},
@@ -22,12 +26,15 @@ TIMES = {  # ticks of a logarithmic axis of seconds
 def draw(*, choices: pd.DataFrame, models: Sequence[str]) -> tuple[Figure, pd.DataFrame]:
     """The accuracy that each choice of layers loses and the time that it takes: a row of panels per task.
 
-    Black ticks are means over models.
+    A criterion keeps the fewest layers near its best value. Black ticks are means over models.
     """
-    shown = choices[choices["lost"].notna() & (choices["choice"] != "best on test")]
+    shown = choices[
+        choices["lost"].notna() & (choices["choice"] != "best on test") & (choices["rule"] != BEST)
+    ]
     names, tasks = list(shown["choice"].unique()), list(shown["task"].unique())
     with style.drawing(models):
-        figure = Figure((style.WIDTH, 1.9 * len(tasks) + 0.5), layout="constrained")
+        height = ROW * len(names) + 0.7
+        figure = Figure((style.WIDTH + NAMES, height * len(tasks) + 0.5), layout="constrained")
         grid = figure.subplots(len(tasks), 2, sharey=True, squeeze=False)
         looks = style.find_looks(models, shown)
         for task, axes in zip(tasks, grid, strict=True):
@@ -60,7 +67,7 @@ def _draw_strip(
         ax.plot(values[own], places[own] + shifts[model], clip_on=False, **look, **style.POINT)
     means = values.groupby(places).mean()
     ax.plot(means, means.index, zorder=1, **MEAN)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [title_of(name) for name in names])
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="x", linewidth=0.3, color="silver")
     ax.set_axisbelow(True)

@@ -19,7 +19,8 @@ def draw(
     The number beside a point says after how many layers the fine-tuned convexity stops rising.
     """
     tasks = list(convergence["task"].unique())
-    rho = correlations[correlations["relation"] == "last-layer convexity"].set_index("task")["rho"]
+    last = correlations[correlations["relation"] == "last-layer convexity"]
+    rho = last.set_index("task")["rho"]
     looks = style.find_looks(models, convergence)
     with style.drawing(models):
         rows, columns = -(-len(tasks) // 2), min(2, len(tasks))

@@ -1,0 +1,1 @@
+"""Criteria by which a layer can be chosen: convexity, and what others have proposed, on one footing."""
