@@ -14,11 +14,13 @@ def main(smk):
     embedded = {"dataset": Path(smk.input.embeddings).stem}
     embedded["fingerprint"] = provenance.fingerprint(smk.input.fingerprint, smk.input.embedded)
     embeddings.check_origin(smk.input.embeddings, identity | embedded)
-    convexity = csv_files.read(smk.input.convexity).set_index("layers")
+    columns = averages.COLUMNS[settings["average"]].score, averages.ACROSS[settings["average"]]
+    convexity = csv_files.read(smk.input.convexity).set_index("layers")[[*columns]]
+    convexity.columns = scoring.CONVEXITIES
     criteria, similarities = scoring.score_layers(
         smk.input.embeddings,
         csv_files.read(smk.input.dataset),
-        convexity[averages.COLUMNS[settings["average"]].score],
+        convexity,
         identity=identity,
         n_neighbors=settings["n_neighbors"],
         threads=smk.threads,

@@ -38,6 +38,22 @@ def test_across_groups_only_pairs_of_different_groups_count(seed, k):
         assert found.per_class[c].n_pairs == len(of_class)
 
 
+def test_the_score_across_groups_stands_beside_that_of_all_pairs():
+    rng = np.random.default_rng(3)
+    labels, groups = rng.integers(0, 3, 60), rng.integers(0, 5, 60)
+    points = rng.normal(size=(60, 3)) + labels[:, None] + rng.normal(size=(5, 3))[groups]
+    both, across = (
+        graph_convexity(points, labels, 4, groups=groups, across=across) for across in (False, True)
+    )
+    assert both.across_score == across.score == across.across_score != both.score
+    assert both.class_across_score == across.class_score != both.class_score
+    assert (
+        both.score
+        == graph_convexity(points, labels, 4).score
+        == graph_convexity(points, labels, 4).across_score
+    )
+
+
 def test_a_voice_apart_is_seen_across_voices_alone():
     """Each voice has a region of its own: within a voice the words are convex, across voices they are not."""
     rng = np.random.default_rng(0)

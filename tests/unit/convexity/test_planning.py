@@ -138,8 +138,9 @@ def test_from_embeddings_to_plan(tmp_path, monkeypatch):
     scores = csv_files.read(tmp_path / "words.csv")
     assert scores.columns.tolist() == [
         *("model", "state", "dataset", "layers", "score", "stderr", "chance"),
-        *("class_score", "class_stderr", "class_chance", "n_items", "n_groups", "n_classes", "n_pairs"),
-        *("n_unreachable", "below_best", "below_best_stderr", "class_below_best", "class_below_best_stderr"),
+        *("class_score", "class_stderr", "class_chance", "across_score", "class_across_score", "n_items"),
+        *("n_groups", "n_classes", "n_pairs", "n_unreachable"),
+        *("below_best", "below_best_stderr", "class_below_best", "class_below_best_stderr"),
     ]
     squares = csv_files.read(tmp_path / "words.covariances.csv")
     results = [graph_convexity(layer, labels, 3) for layer in layers]

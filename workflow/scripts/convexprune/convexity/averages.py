@@ -15,3 +15,4 @@ COLUMNS = {
     "pair": Columns("score", "stderr", "chance"),
     "class": Columns("class_score", "class_stderr", "class_chance"),
 }
+ACROSS = {"pair": "across_score", "class": "class_across_score"}  # over pairs of different groups alone

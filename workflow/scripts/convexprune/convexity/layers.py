@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # Columns of the tables, besides model, state, dataset and layers (and the label in the table of classes).
 CLASS_MEASURES = ["score", "stderr", "n_items", "n_pairs", "n_unreachable"]
 MEASURES = ["score", "stderr", "chance", "class_score", "class_stderr", "class_chance"]
-MEASURES += ["n_items", "n_groups", "n_classes", "n_pairs", "n_unreachable"]
+MEASURES += [*averages.ACROSS.values(), "n_items", "n_groups", "n_classes", "n_pairs", "n_unreachable"]
 BELOW = {  # by column of the table: how far below the best layer
     "below_best": "score",
     "below_best_stderr": "stderr",
@@ -72,6 +72,7 @@ def score_layers(
     scores = [
         {**identity, "layers": layers}
         | {name: getattr(result, name) for name in MEASURES}
+        | ({} if result.n_groups else dict.fromkeys(averages.ACROSS.values(), np.nan))
         | {name: getattr(below[layers], measure) for name, measure in BELOW.items()}
         for layers, result in results.items()
     ]

@@ -28,7 +28,7 @@ UNREACHED = 1 << 61
 class Shares(NamedTuple):
     """What `inside_shares` finds from S sources among N points."""
 
-    sums: np.ndarray  # (S, 2) the shares of the paths from each source, added up: as they are, and by coins
+    sums: np.ndarray  # (S, 3) the shares of paths from each source: all, those to other groups, all by coins
     influence: np.ndarray  # (N, W) how far each point, as an interior vertex, moves the weighted sums
     component: np.ndarray  # (N,) the part of the graph in which each point is; no path joins two parts
 
@@ -41,6 +41,7 @@ def inside_shares(
     weights: np.ndarray,
     *,
     kin: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     coins: np.ndarray | None = None,
     threads: int = 1,
 ) -> Shares:
@@ -61,8 +62,9 @@ def inside_shares(
     Its influence is the sum of this over all paths, each times the `weights` (S, W) of its source; in the
     last third of the columns, over the paths of its own class alone.
 
-    The second column of the sums has each share times the coin of the path's target; `coins` (N,) are 0
-    unless given. `classes` (N,) and `kin` are integers. The number of threads changes no bit of the result.
+    The second column of the sums has the paths to other `groups` (N,) alone; without these, every point is
+    one. The third has each share times the coin of the path's target; `coins` (N,) are 0 unless given.
+    `classes` (N,), `kin` and `groups` are integers. The number of threads changes no bit of the result.
     """
     N, D = points.shape
     numbers = np.arange(1, len(graph.targets) + 1)  # of edges, from 1: a stored 0 would be no edge
@@ -93,6 +95,7 @@ def inside_shares(
         lengths=graph.lengths[matrix.data - 1],
         group=group,
         kin=np.arange(N) if kin is None else kin[order],
+        groups=np.arange(N) if groups is None else groups[order],
         coins=np.zeros(N) if coins is None else coins[order],
         members=members,
         first=np.searchsorted(group[members], np.arange(group.max() + 2)),
@@ -106,7 +109,7 @@ def inside_shares(
         exact = measure_edges(points, graph.starts, graph.targets, threads)
         return problem._replace(exact=exact[matrix.data - 1])
 
-    sums = np.zeros((N, 2))
+    sums = np.zeros((N, 3))
     influence = _run(problem, measured, placed, placed_weights, sums, threads)
     return Shares(sums[place[sources]], influence[place] / units, component)
 
@@ -148,7 +151,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
 
     Without exact lengths, the sum of a source stays NaN if one of its paths may not be the shortest.
     """
-    starts, targets, _, group, kin, coins, members, first, _, exact = problem
+    starts, targets, _, group, kin, groups, coins, members, first, _, exact = problem
     third = weights.shape[1] // 3
     _, (touched, _), adjacent, parents, visits, influence, _, _, _, _ = workspace
     for lane, source in enumerate(sources):
@@ -175,12 +178,13 @@ def _follow_paths(problem, sources, weights, workspace, sums):
             known = True
 
         if known:
-            total, by_coins = 0.0, 0.0
+            total, apart, by_coins = 0.0, 0.0, 0.0
             for target in of_class:
                 if kin[target] == kin[source]:
                     continue
                 if adjacent[target]:  # even if rounding makes a detour look shorter
                     total += 1.0
+                    apart += groups[target] != groups[source]
                     by_coins += coins[target]
                     continue
                 interior = 0
@@ -190,14 +194,18 @@ def _follow_paths(problem, sources, weights, workspace, sums):
                     interior += 1
                     inside += group[v] == own
                     v = parents[v]
-                total += inside / interior
-                by_coins += coins[target] * (inside / interior)
+                share = inside / interior
+                total += share
+                if groups[target] != groups[source]:
+                    apart += share
+                by_coins += coins[target] * share
                 v = parents[target]
                 while v != source:
                     visits[v] += 1.0 / interior
                     v = parents[v]
             sums[source, 0] = total
-            sums[source, 1] = by_coins
+            sums[source, 1] = apart
+            sums[source, 2] = by_coins
         adjacent[targets[starts[source] : starts[source + 1]]] = 0
 
         for v in touched[:n]:
@@ -216,7 +224,7 @@ def _follow_paths(problem, sources, weights, workspace, sums):
 @compiled
 def _parent(v, lane, problem, workspace):
     """The vertex before v on its shortest path, and whether no other path can be as short."""
-    starts, targets, lengths, _, _, _, _, _, slack, _ = problem
+    starts, targets, lengths, _, _, _, _, _, _, slack, _ = problem
     ways = workspace.ways
     limit = ways[v, lane] * (1 + slack)
     parent = -1
@@ -238,7 +246,7 @@ def _settle(problem, source, lane, workspace):
 
     Returns how many vertices have a parent; they come first in `frontiers[0]`.
     """
-    starts, targets, _, group, _, _, _, _, _, exact = problem
+    starts, targets, _, group, _, _, _, _, _, _, exact = problem
     _, (order, _), _, parents, _, _, near, ends, totals, counts = workspace
     n = _collect(problem, source, lane, workspace)
     for v in order[:n]:
@@ -288,7 +296,7 @@ def _settle(problem, source, lane, workspace):
 def _collect(problem, source, lane, workspace):
     """Fill `order` with the vertices that may lie on the shortest paths to the targets, each after those
     before it on such a path. Fill near[starts[v]:ends[v]] with the edges by which these paths may reach v."""
-    starts, targets, lengths, group, _, _, members, first, slack, _ = problem
+    starts, targets, lengths, group, _, _, _, members, first, slack, _ = problem
     ways, (order, stack), adjacent, parents, _, _, near, ends, _, looked_at = workspace
     n = 0
     own = group[source]

@@ -59,6 +59,8 @@ class Convexity:
         class_sampling_stderr: as `sampling_stderr`, of `class_score`.
         class_chance: as `chance`, of `class_score`: 1 / number of classes with pairs. For balanced classes
             `chance` is the same.
+        across_score: the mean over the pairs of different groups alone. `score`, if there are no groups.
+        class_across_score: the mean of these means of the classes.
         n_items: all points.
         n_groups: the groups that are taken as independent, or None where the points are.
         n_classes: the classes with pairs.
@@ -76,6 +78,8 @@ class Convexity:
     class_stderr: float
     class_sampling_stderr: float
     class_chance: float
+    across_score: float
+    class_across_score: float
     n_items: int
     n_groups: int | None
     n_classes: int
@@ -165,10 +169,15 @@ def graph_convexity(
     coins = uncertainty.toss_coins(units, classes)
     by_coin = per_path * uncertainty.center(coins[sources], own)[:, None]
     columns = np.hstack([per_path[:, :2], by_coin[:, :2], per_path[:, 2:], by_coin[:, 2:]])
-    found = inside_shares(points, graph, classes, sources, columns, kin=kin, coins=coins, threads=threads)
+    known = {"kin": kin, "groups": units, "coins": coins}
+    found = inside_shares(points, graph, classes, sources, columns, **known, threads=threads)
 
-    sums, sums_by_coin = found.sums.T
+    sums, sums_across, sums_by_coin = found.sums.T
     scores = np.bincount(own, sums, len(n)) / n_paths
+    apart = n[classes] - _count_alike(classes, units)  # the paths of each point that lead to other groups
+    pairs_apart = np.bincount(classes, apart)
+    with np.errstate(invalid="ignore"):  # of a class in one group
+        scores_across = np.bincount(own, sums_across, len(n)) / np.bincount(own, apart[sources], len(n))
     paths_of_one = np.maximum(pairs / n, 1)[own]
     shares = (sums - ends[sources] * scores[own]) / paths_of_one
     per_end = 2 * (weights / n[:, None])[own]
@@ -183,7 +192,7 @@ def graph_convexity(
     sampling_stderr, class_sampling_stderr = np.sqrt(variances.sampling).tolist()
 
     in_reach = _count_alike(classes, found.component) - _count_alike(classes, found.component, kin)
-    scored = pairs > 0
+    scored, spread = pairs > 0, pairs_apart > 0
     per_class = {
         label: ClassConvexity(
             score=float(scores[c]) if scored[c] else math.nan,
@@ -203,6 +212,8 @@ def graph_convexity(
         class_stderr=class_stderr,
         class_sampling_stderr=class_sampling_stderr,
         class_chance=1 / np.count_nonzero(scored),
+        across_score=float(pairs_apart[spread] @ scores_across[spread] / pairs_apart.sum()),
+        class_across_score=float(scores_across[spread].mean()),
         n_items=len(points),
         n_groups=None if groups is None else int(units.max()) + 1,
         n_classes=int(np.count_nonzero(scored)),

@@ -28,6 +28,7 @@ class Problem(NamedTuple):
     lengths: np.ndarray  # (2 E,) float64
     group: np.ndarray  # (N,)
     kin: np.ndarray  # (N,) paths between points of the same kin do not count
+    groups: np.ndarray  # (N,) those between points of different groups are added up once more, alone
     coins: np.ndarray  # (N,)
     members: np.ndarray  # (N,) vertices by group
     first: np.ndarray  # (groups + 1,) the members of group g are first[g]:first[g + 1]
@@ -75,7 +76,7 @@ def find_paths(problem, sources, workspace):
     The lengths are final for the source's targets, and for all vertices no farther than the farthest target
     (and a little beyond it, for rounding errors).
     """
-    starts, targets, lengths, group, _, _, members, first, slack, _ = problem
+    starts, targets, lengths, group, _, _, _, members, first, slack, _ = problem
     ways, (frontier, following), queued, _, _, _, _, _, _, _ = workspace
     bounds = np.full(LANES, np.inf)
     ways[:] = np.inf

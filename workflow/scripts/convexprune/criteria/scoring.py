@@ -99,6 +99,7 @@ def _mutual_neighbours(layer: Layer, other: Layer) -> float:
     return similarity.mutual_neighbours(layer.neighbours[0], other.neighbours[0])
 
 
+CONVEXITIES = ("graph convexity", "convexity across speakers")
 PRODUCTS = ("centred", "moments", "total")
 # Of each criterion in the registry but the two convexities of graphs
 MEASURES = {
@@ -151,7 +152,7 @@ def score_layer(layer: Layer, following: Layer | None, last: Layer) -> list[tupl
 def score_layers(
     path: str | os.PathLike[str],
     dataset: pd.DataFrame,
-    convexity: pd.Series,
+    convexity: pd.DataFrame,
     *,
     identity: dict[str, str],
     n_neighbors: int,
@@ -159,8 +160,8 @@ def score_layers(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every criterion at every layer of an embeddings file, and the similarity of every two layers.
 
-    The items of `dataset` (item, start, label, speaker, split) in the file's split are judged. `convexity` is
-    their graph convexity by layers, 0 to L: it is not computed again, so its seconds are missing. `identity`
+    The items of `dataset` (item, start, label, speaker, split) in the file's split are judged. `convexity` has
+    their CONVEXITIES by layers, 0 to L: these are not computed again, so their seconds are missing. `identity`
     names model, state and dataset: the first columns of both tables. At most three layers are in memory.
     """
     import pandas as pd
@@ -185,7 +186,7 @@ def score_layers(
         layer = read(0) if full else last
         for layers in Progress(range(full + 1), desc=" ".join(identity.values()), unit="layer"):
             following = None if layers == full else last if layers == full - 1 else read(layers + 1)
-            scored.append((layers, "graph convexity", convexity[layers], "", np.nan))
+            scored += [(layers, name, *score_of(name, convexity.loc[layers])) for name in CONVEXITIES]
             scored += [(layers, *row) for row in score_layer(layer, following, last)]
             sizes.append(layer.size)
             neighbours.append(layer.neighbours[0] if len(rows) > n_neighbors else None)
@@ -196,6 +197,12 @@ def score_layers(
         for found, columns in ((scored, COLUMNS), (compared, SIMILARITIES))
     )
     return criteria, similarities
+
+
+def score_of(name: str, convexity: pd.Series) -> tuple[float, str, float]:
+    """Value, reason and seconds of one of CONVEXITIES at a layer."""
+    value = float(convexity[name])
+    return value, "speakers are unknown, or a class has only one" if np.isnan(value) else "", np.nan
 
 
 def compare_layers(
