@@ -161,5 +161,5 @@ def test_a_model_without_layers_is_its_own_last_layer(tmp_path):
 def test_equal_states_give_reasons_and_no_warning(tmp_path):
     criteria, similarities = scored(tmp_path, np.ones((2, 20, D), np.float32), ["a", "b"] * 10, ["s"] * 20)
     found = reasons(criteria)
-    assert {"linear probe", "fisher ratio", "intrinsic dimension", "cka with the last"} <= set(found)
+    assert {"fisher ratio", "intrinsic dimension", "cka with the last"} <= set(found)
     assert set(similarities["measure"]) == {"mutual neighbours"}
