@@ -51,8 +51,9 @@ def score(side, path, threads):
     """The table of a side."""
     from convexprune.convexity.score import score_layers
     from convexprune.criteria import scoring
+    from convexprune.jobs import csv_files
 
-    dataset = pd.read_csv(path.with_suffix(".csv"), dtype={"label": str, "speaker": str})
+    dataset = csv_files.read(path.with_suffix(".csv"))
     settings = {"identity": IDENTITY, "n_neighbors": NEIGHBOURS, "threads": threads}
     if side == "convexity":
         return score_layers(path, dataset, **settings)[0]

@@ -30,7 +30,9 @@ def scored(folder, hidden, labels, speakers, n_neighbors=5):
         file["hidden_states"][...] = hidden[:, ::-1]
         file.attrs.update({"split": "test", "complete": True})
     dataset = {"item": names, "start": 0, "label": labels, "speaker": speakers, "split": "test"}
-    convexity = pd.Series(np.linspace(0.5, 0.7, len(hidden)))
+    convexity = pd.DataFrame(
+        {"graph convexity": np.linspace(0.5, 0.7, len(hidden)), "convexity across speakers": 0.25}
+    )
     return scoring.score_layers(
         folder / "embeddings.h5",
         pd.DataFrame(dataset),
@@ -46,7 +48,7 @@ def test_every_criterion_has_its_row_at_every_layer(tmp_path):
     criteria, similarities = scored(tmp_path, hidden, labels, speakers)
     assert list(criteria) == ["model", "state", "dataset", *scoring.COLUMNS]
     assert list(similarities) == ["model", "state", "dataset", *scoring.SIMILARITIES]
-    measured = set(registry.CRITERIA) - {"convexity across speakers"}
+    measured = set(registry.CRITERIA)
     assert {*map(tuple, criteria[["layers", "criterion"]].to_numpy())} == {
         (layers, name) for layers in range(L + 1) for name in measured
     }
@@ -54,7 +56,7 @@ def test_every_criterion_has_its_row_at_every_layer(tmp_path):
     assert empty["criterion"].tolist() == NEXT and set(empty["layers"]) == {L}
     assert set(empty["reason"]) == {"there is no next layer"}
     assert set(criteria["reason"]) == {"", "there is no next layer"}
-    own = criteria[criteria["criterion"] != "graph convexity"]
+    own = criteria[~criteria["criterion"].isin(scoring.CONVEXITIES)]
     assert (own["seconds"] >= 0).all() and own["value"].notna().sum() == len(own) - len(NEXT)
     assert (criteria[["model", "state", "dataset"]] == list(IDENTITY.values())).all(axis=None)
 
@@ -65,7 +67,7 @@ def test_the_values_are_those_of_the_functions_on_the_right_layers(tmp_path):
     value = criteria.set_index(["layers", "criterion"])["value"]
     first, following, last = hidden.astype(np.float64)
     number = np.arange(N) % 3
-    assert value[1, "graph convexity"] == 0.6
+    assert value[1, "graph convexity"] == 0.6 and value[1, "convexity across speakers"] == 0.25
     assert value[0, "cosine similarity"] == pytest.approx(similarity.cosines(first, last).mean())
     assert value[0, "block influence"] == pytest.approx(1 - similarity.cosines(first, following).mean())
     assert value[L, "angular distance"] == pytest.approx(0, abs=1e-6)
@@ -97,6 +99,7 @@ def test_adapter(tmp_path):
         file.attrs.update(origin)
     (tmp_path / "embeddings.h5").rename(tmp_path / "words.h5")
     scores = pd.DataFrame({"layers": range(L + 1), "score": 0.0, "class_score": np.linspace(0.5, 0.7, L + 1)})
+    scores = scores.assign(across_score=0.0, class_across_score=0.25)
     csv_files.write(tmp_path / "convexity.csv", scores)
     adapter.main(
         SimpleNamespace(
@@ -161,5 +164,5 @@ def test_a_model_without_layers_is_its_own_last_layer(tmp_path):
 def test_equal_states_give_reasons_and_no_warning(tmp_path):
     criteria, similarities = scored(tmp_path, np.ones((2, 20, D), np.float32), ["a", "b"] * 10, ["s"] * 20)
     found = reasons(criteria)
-    assert {"linear probe", "fisher ratio", "intrinsic dimension", "cka with the last"} <= set(found)
+    assert {"fisher ratio", "intrinsic dimension", "cka with the last"} <= set(found)
     assert set(similarities["measure"]) == {"mutual neighbours"}

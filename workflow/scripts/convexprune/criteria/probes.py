@@ -61,7 +61,7 @@ def add(moments: list[Moments]) -> Moments:
 def fit(moments: Moments) -> Discriminant:
     """The discriminant of the n items with these `moments`.
 
-    Raises UnsuitableError if all items are equal to the mean of their class.
+    If no two items of a class differ, the classes count as wide as all items together.
     """
     counts, sums, products = moments
     n, D = counts.sum(), len(products)
@@ -73,13 +73,14 @@ def fit(moments: Moments) -> Discriminant:
     scale = np.where(varies, 1 / np.sqrt(np.where(varies, variances, 1)), 0)
     covariance = (products - (means.T * counts) @ means) / n * scale[:, None] * scale
     variance = np.trace(covariance) / D
-    if variance <= NOTHING:
-        raise UnsuitableError("no two items of a class differ")
-    square = np.square(covariance).mean()
-    away = (n + 1) * (square - variance**2 / D)
-    shrinkage = min(1.0, (square + variance**2) / away) if away > 0 else 1.0
-    covariance *= 1 - shrinkage
-    covariance[np.diag_indices(D)] += shrinkage * variance
+    if variance > NOTHING:
+        square = np.square(covariance).mean()
+        away = (n + 1) * (square - variance**2 / D)
+        shrinkage = min(1.0, (square + variance**2) / away) if away > 0 else 1.0
+        covariance *= 1 - shrinkage
+        covariance[np.diag_indices(D)] += shrinkage * variance
+    else:
+        covariance = np.eye(D)
     centres = (means - overall) * scale
     weights = linalg.solve(covariance, centres.T, assume_a="pos", overwrite_a=True, check_finite=False)
     with np.errstate(divide="ignore"):
@@ -134,7 +135,7 @@ def code_length(points: np.ndarray, classes: np.ndarray, n_classes: int, order: 
     Labels are sent in `order` (N,), in blocks that end at the shares SENT. Both sides train a discriminant on
     what was sent, and it foretells the next block. After n items the probability of a class is
     (n p + 1) / (n + K): p by the discriminant, and one item for each of the K classes, so that none is
-    impossible. The first block, and each one before two items of a class differ, costs log2 K a label.
+    impossible. The first block costs log2 K a label.
     """
     points, classes = points[order], classes[order]
     N = len(points)
@@ -145,11 +146,7 @@ def code_length(points: np.ndarray, classes: np.ndarray, n_classes: int, order: 
     for sent, end in pairwise(ends):
         moments += find_moments(points[previous:sent], classes[previous:sent], n_classes)
         previous = sent
-        try:
-            scores = score(fit(moments), points[sent:end])
-        except UnsuitableError:
-            bits += (end - sent) * np.log2(n_classes)
-            continue
+        scores = score(fit(moments), points[sent:end])
         foretold = special.softmax(scores, axis=1)[np.arange(end - sent), classes[sent:end]]
         bits -= np.log2((sent * foretold + 1) / (sent + n_classes)).sum()
     return float(bits / N)

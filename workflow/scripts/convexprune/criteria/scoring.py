@@ -160,9 +160,10 @@ def score_layers(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every criterion at every layer of an embeddings file, and the similarity of every two layers.
 
-    The items of `dataset` (item, start, label, speaker, split) in the file's split are judged. `convexity` has
-    their CONVEXITIES by layers, 0 to L: these are not computed again, so their seconds are missing. `identity`
-    names model, state and dataset: the first columns of both tables. At most three layers are in memory.
+    The items of `dataset` (item, start, label, speaker, split) in the file's split are judged. `convexity`
+    has their CONVEXITIES by layers, 0 to L: these are not computed again, so their seconds are missing.
+    `identity` names model, state and dataset: the first columns of both tables. At most three layers are in
+    memory.
     """
     import pandas as pd
 
