@@ -55,7 +55,7 @@ def logme(points, classes):
 
 @pytest.mark.parametrize("dimensions", [D, 200])
 def test_logme_is_the_greatest_evidence(data, dimensions):
-    """The evidence of each class: a normal density, on the axes of X X^T, at its maximum by SciPy's search."""
+    """The evidence of each class is a normal density, here on the axes of X X^T, at its maximum."""
     points, classes = data
     if dimensions > N:
         points = points @ np.random.default_rng(1).normal(size=(D, dimensions))

@@ -25,6 +25,14 @@ OUTSIDE = 1 << 32  # one number counts both: OUTSIDE * (vertices outside the cla
 UNREACHED = 1 << 61
 
 
+class Units(NamedTuple):
+    """What is known of N points beside their class, as integers and signs."""
+
+    kin: np.ndarray  # (N,) paths between points of the same kin do not count
+    groups: np.ndarray  # (N,) paths between points of different groups are added up once more, alone
+    coins: np.ndarray  # (N,) each path is added up once more, times the coin of its target
+
+
 class Shares(NamedTuple):
     """What `inside_shares` finds from S sources among N points."""
 
@@ -40,14 +48,12 @@ def inside_shares(
     sources: np.ndarray,
     weights: np.ndarray,
     *,
-    kin: np.ndarray | None = None,
-    groups: np.ndarray | None = None,
-    coins: np.ndarray | None = None,
+    units: Units | None = None,
     threads: int = 1,
 ) -> Shares:
     """What share of the shortest paths from the `sources` to all others of their class lies inside the class.
 
-    Paths between points of the same `kin` (N,) do not count; without it, no two points are kin.
+    Without `units`, no two points are kin, each is a group, and there are no coins.
 
     `graph` joins the `points` (N, D); the length of an edge is the distance between its ends. The share of a
     path is the part of its interior vertices that belong to the class, or 1 if it has none. An edge is itself
@@ -62,11 +68,10 @@ def inside_shares(
     Its influence is the sum of this over all paths, each times the `weights` (S, W) of its source; in the
     last third of the columns, over the paths of its own class alone.
 
-    The second column of the sums has the paths to other `groups` (N,) alone; without these, every point is
-    one. The third has each share times the coin of the path's target; `coins` (N,) are 0 unless given.
-    `classes` (N,), `kin` and `groups` are integers. The number of threads changes no bit of the result.
+    `classes` (N,) are integers. The number of threads changes no bit of the result.
     """
     N, D = points.shape
+    units = units or Units(np.arange(N), np.arange(N), np.zeros(N))
     numbers = np.arange(1, len(graph.targets) + 1)  # of edges, from 1: a stored 0 would be no edge
     matrix = csr_array((numbers, graph.targets, graph.starts), shape=(N, N))
     component = csgraph.connected_components(matrix, directed=False)[1]
@@ -84,9 +89,9 @@ def inside_shares(
 
     # influences add up as integers, so that it does not matter which thread adds when
     largest = np.abs(weights).sum(axis=0)
-    units = 2.0**60 / (N * np.where(largest > 0, largest, 1))
+    scale = 2.0**60 / (N * np.where(largest > 0, largest, 1))
     placed_weights = np.zeros((N, weights.shape[1]))
-    placed_weights[place[sources]] = weights * units
+    placed_weights[place[sources]] = weights * scale
 
     members = np.argsort(group, kind="stable")
     problem = Problem(
@@ -94,9 +99,9 @@ def inside_shares(
         targets=matrix.indices,
         lengths=graph.lengths[matrix.data - 1],
         group=group,
-        kin=np.arange(N) if kin is None else kin[order],
-        groups=np.arange(N) if groups is None else groups[order],
-        coins=np.zeros(N) if coins is None else coins[order],
+        kin=units.kin[order],
+        groups=units.groups[order],
+        coins=units.coins[order],
         members=members,
         first=np.searchsorted(group[members], np.arange(group.max() + 2)),
         # relative rounding errors: (D / 2 + 2) 2^-53 of an edge, and 2^-53 more of a path for each edge
@@ -111,7 +116,7 @@ def inside_shares(
 
     sums = np.zeros((N, 3))
     influence = _run(problem, measured, placed, placed_weights, sums, threads)
-    return Shares(sums[place[sources]], influence[place] / units, component)
+    return Shares(sums[place[sources]], influence[place] / scale, component)
 
 
 def _run(

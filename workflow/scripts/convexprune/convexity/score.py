@@ -17,7 +17,7 @@ import numpy as np
 
 from convexprune.convexity import checks, kernels, uncertainty
 from convexprune.convexity.neighbours import nearest_neighbours, neighbour_graph
-from convexprune.convexity.paths import inside_shares
+from convexprune.convexity.paths import Units, inside_shares
 from convexprune.convexity.uncertainty import Effects
 
 
@@ -169,8 +169,8 @@ def graph_convexity(
     coins = uncertainty.toss_coins(units, classes)
     by_coin = per_path * uncertainty.center(coins[sources], own)[:, None]
     columns = np.hstack([per_path[:, :2], by_coin[:, :2], per_path[:, 2:], by_coin[:, 2:]])
-    known = {"kin": kin, "groups": units, "coins": coins}
-    found = inside_shares(points, graph, classes, sources, columns, **known, threads=threads)
+    known = Units(kin, units, coins)
+    found = inside_shares(points, graph, classes, sources, columns, units=known, threads=threads)
 
     sums, sums_across, sums_by_coin = found.sums.T
     scores = np.bincount(own, sums, len(n)) / n_paths
