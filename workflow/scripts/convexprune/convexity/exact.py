@@ -172,3 +172,22 @@ def _less(a, b):
         if a[place] != b[place]:
             return a[place] < b[place]
     return False
+
+
+@compiled
+def add_words(a, b, total):
+    """Fill `total` with the sum of two numbers of several words, the highest first."""
+    carry = 0
+    for word in range(len(total) - 1, -1, -1):
+        value = a[word] + b[word] + carry
+        carry = value >> WORD
+        total[word] = value & ((1 << WORD) - 1)
+
+
+@compiled
+def is_less(a, b):
+    """Whether the first of two such numbers is the smaller one."""
+    for word in range(len(a)):
+        if a[word] != b[word]:
+            return a[word] < b[word]
+    return False

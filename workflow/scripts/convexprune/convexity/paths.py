@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csgraph, csr_array
 
-from convexprune.convexity.exact import WORD, measure_edges
+from convexprune.convexity.exact import add_words, is_less, measure_edges
 from convexprune.convexity.kernels import compiled, run_threads
 from convexprune.convexity.neighbours import Graph
 from convexprune.convexity.search import LANES, Problem, find_paths, make_workspace
@@ -271,8 +271,8 @@ def _settle(problem, source, lane, workspace):
                 if totals[targets[e], 0] == UNREACHED:
                     circles = True
                     continue
-                _add(totals[targets[e]], exact[e], way)
-                if _less(way, totals[v]):
+                add_words(totals[targets[e]], exact[e], way)
+                if is_less(way, totals[v]):
                     totals[v] = way
                     changed = True
         again = changed and circles
@@ -281,11 +281,11 @@ def _settle(problem, source, lane, workspace):
     while again:
         changed = False
         for v in order[:n]:
-            _add(totals[v], tolerance, limit)
+            add_words(totals[v], tolerance, limit)
             for e in near[starts[v] : ends[v]]:
                 t = targets[e]
-                _add(totals[t], exact[e], way)
-                if not _less(limit, way):
+                add_words(totals[t], exact[e], way)
+                if not is_less(limit, way):
                     count = counts[t]
                     if t != source:
                         count += 1 if group[t] == group[source] else 1 + OUTSIDE
@@ -331,21 +331,3 @@ def _collect(problem, source, lane, workspace):
                 stack[depth] = t
                 depth += 1
     return n
-
-
-@compiled
-def _add(a, b, total):
-    """Fill `total` with the sum of two numbers of several words, the highest first."""
-    carry = 0
-    for word in range(len(total) - 1, -1, -1):
-        value = a[word] + b[word] + carry
-        carry = value >> WORD
-        total[word] = value & ((1 << WORD) - 1)
-
-
-@compiled
-def _less(a, b):
-    for word in range(len(a)):
-        if a[word] != b[word]:
-            return a[word] < b[word]
-    return False
