@@ -62,7 +62,8 @@ def score(apart, noise, voices, seed):
     results = [graph_convexity(points, LABELS, groups=groups, n_jobs=1) for points in layers]
     covariance = comparison.find_covariances(results)[0]
     values = np.array([result.score for result in results])
-    return stability.Scores(values, covariance, results[0].n_groups)
+    freedom = stability.pool_freedom(comparison.find_freedom(results)[0])
+    return stability.Scores(values, covariance, freedom)
 
 
 def compare(apart, noise, voices, seed):

@@ -74,8 +74,8 @@ SCORES = "model,state,dataset,layers,score,n_groups\n" + "".join(
     f"{H},pretrained,{{dataset}},{layers},{score},\n" for layers, score in enumerate((0.1, 0.5, 0.8, 0.9))
 )
 # Errors by which 0.8 is not significantly below 0.9, and 0.5 is.
-COVARIANCES = "model,state,dataset,layers,average,other_layers,covariance\n" + "".join(
-    f"{H},pretrained,{{dataset}},{layers},pair,{other},{0.01 * (layers == other)}\n"
+COVARIANCES = "model,state,dataset,layers,average,other_layers,covariance,freedom\n" + "".join(
+    f"{H},pretrained,{{dataset}},{layers},pair,{other},{0.01 * (layers == other)},\n"
     for layers in range(4)
     for other in range(4)
 )

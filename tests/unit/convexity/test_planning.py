@@ -28,8 +28,8 @@ def convexity(scores=SCORES, **columns):
 
 def covariances(n=6, error=0.01, **columns):
     """Those of layers with errors of their own."""
-    cells = [(a, b, error**2 * (a == b)) for a in range(n) for b in range(n)]
-    table = pd.DataFrame(cells, columns=["layers", "other_layers", "covariance"])
+    cells = [(a, b, error**2 * (a == b), np.nan) for a in range(n) for b in range(n)]
+    table = pd.DataFrame(cells, columns=["layers", "other_layers", "covariance", "freedom"])
     known = {"model": "tiny", "state": "pretrained", "dataset": "words"}
     return pd.concat([table.assign(**known, average=average, **columns) for average in ("pair", "class")])
 
@@ -147,6 +147,7 @@ def test_from_embeddings_to_plan(tmp_path, monkeypatch):
     for row in squares.itertuples():
         expected = find_covariances(results)[["pair", "class"].index(row.average)]
         assert row.covariance == pytest.approx(expected[row.layers, row.other_layers], rel=1e-12)
+        assert np.isnan(row.freedom) == (row.layers == row.other_layers) and not row.freedom > 20
     assert len(squares) == 2 * 3 * 3
     best = int(scores["score"].idxmax())
     for row in scores.itertuples():

@@ -13,9 +13,9 @@ def keep_highest(values, scores):
     return 1 + values.argmax(axis=1)
 
 
-def equal(n, error=0.02, correlation=0.0, n_groups=None, values=None):
+def equal(n, error=0.02, correlation=0.0, freedom=np.inf, values=None):
     square = error**2 * ((1 - correlation) * np.eye(n) + correlation)
-    return Scores(np.zeros(n) if values is None else np.array(values), square, n_groups)
+    return Scores(np.zeros(n) if values is None else np.array(values), square, freedom)
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 12])
@@ -29,8 +29,8 @@ def test_criticals_are_those_of_comparisons_with_the_best(n, correlation):
     assert found == pytest.approx([expected] * n, abs=0.06)
 
 
-def test_few_groups_make_them_students():
-    found = stability.find_criticals(equal(2, n_groups=6), 0.05)
+def test_few_degrees_of_freedom_make_them_students():
+    found = stability.find_criticals(equal(2, freedom=5), 0.05)
     assert found == pytest.approx([t.ppf(0.95, 5)] * 2, abs=0.08)
 
 
@@ -70,3 +70,9 @@ def test_needed_recordings_of_two_layers_are_those_of_a_normal_test():
     assert stability.find_needed(scores, keep_highest) == pytest.approx(expected, rel=0.12)
     assert stability.find_needed(equal(2, values=[0.5, 0.9]), keep_highest) == 1
     assert stability.find_needed(equal(2, values=[0.5, 0.5001]), keep_highest) == np.inf
+
+
+def test_degrees_of_freedom_are_pooled_by_their_median():
+    square = np.array([[np.nan, 4, 8], [4, np.nan, 20], [8, 20, np.nan]])
+    assert stability.pool_freedom(square) == 8
+    assert stability.pool_freedom(np.full((2, 2), np.nan)) == np.inf

@@ -4,6 +4,7 @@ import networkx
 import numpy as np
 import pytest
 from convexprune import compare_convexity, graph_convexity
+from convexprune.convexity.comparison import find_freedom
 from convexprune.convexity.uncertainty import toss_coins, weigh_classes
 
 
@@ -110,3 +111,22 @@ def test_the_error_of_a_class_is_the_spread_over_new_points_of_it_among_the_same
 def test_a_class_of_one_member_has_no_weight():
     weights = weigh_classes(np.array([6, 0, 2]))
     assert weights.tolist() == [[6 / 8, 0.5, 1], [0, 0, 0], [2 / 8, 0.5, 1]]
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(400) % 40])
+def test_degrees_of_freedom_are_those_of_the_spread_of_a_variance(groups):
+    """Normal effects have about as many as there are units less one; heavy tails have far fewer."""
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(400, 6)), np.repeat([0, 1], 200)
+    first, second = (
+        graph_convexity(points + 0.5 * rng.normal(size=points.shape), labels, groups=groups) for _ in range(2)
+    )
+    found = find_freedom([first, second])[0]
+    ours = first.effects.moves[:, 0] - second.effects.moves[:, 0]
+    rest = ours - np.repeat([ours[:200].mean(), ours[200:].mean()], 200)
+    units = first.effects.points if groups is None else groups[first.effects.points]
+    squares = np.bincount(units, rest) ** 2
+    expected = 2 * squares.sum() ** 2 / (len(squares) * squares.var())
+    assert found[0, 1] == found[1, 0] == pytest.approx(min(expected, len(squares) - 1))
+    assert np.isnan(np.diag(found)).all()
+    assert 15 < found[0, 1] < len(squares)

@@ -115,14 +115,16 @@ def run_plan(options: argparse.Namespace) -> None:
     columns = [*averages.COLUMNS]
     covariance = comparison.find_covariances([*results.values()])[columns.index(options.average)][1:, 1:]
     values = np.array([getattr(it, averages.COLUMNS[options.average].score) for it in results.values()])[1:]
-    scores = stability.Scores(values, covariance, results[0].n_groups)
+    freedom = comparison.find_freedom([*results.values()])[columns.index(options.average)][1:, 1:]
+    scores = stability.Scores(values, covariance, stability.pool_freedom(freedom))
+    n_groups = results[0].n_groups
     choice = {name: getattr(options, name) for name in ("rule", "alpha", "margin", "tolerance")}
     layers, _, reason = planning.choose(scores, choice, "the labels")
     print(reports.as_text(results))
-    print(f"\nKeep {layers} of {len(values)} layers. {reason}{planning.warn_of_few(scores.n_groups)}")
+    print(f"\nKeep {layers} of {len(values)} layers. {reason}{planning.warn_of_few(n_groups)}")
     if options.how_many:
         times = stability.find_needed(scores, planning.RULES[options.rule].make(choice))
-        print(reports.tell_needed(times, results[0].n_items, scores.n_groups))
+        print(reports.tell_needed(times, results[0].n_items, n_groups))
 
 
 def score_file(options: argparse.Namespace, layer: int | None, **given: Any) -> dict[int, Convexity]:

@@ -79,6 +79,13 @@ def find_covariances(scores: Sequence[Convexity]) -> tuple[np.ndarray, np.ndarra
     return uncertainty.find_covariances(effects, 0), uncertainty.find_covariances(effects, 1)
 
 
+def find_freedom(scores: Sequence[Convexity]) -> tuple[np.ndarray, np.ndarray]:
+    """The degrees of freedom (L, L) of the variances of differences between scores of L representations of
+    the same points, over pairs and over classes (`uncertainty.find_freedom`)."""
+    effects = [result.effects for result in scores]
+    return uncertainty.find_freedom(effects, 0), uncertainty.find_freedom(effects, 1)
+
+
 def _check_points(first: Convexity, second: Convexity) -> None:
     ours, theirs = first.effects, second.effects
     same_points = np.array_equal(ours.points, theirs.points) and np.array_equal(ours.sizes, theirs.sizes)

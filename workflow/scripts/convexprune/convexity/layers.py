@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 CLASS_MEASURES = ["score", "stderr", "n_items", "n_pairs", "n_unreachable"]
 MEASURES = ["score", "stderr", "chance", "class_score", "class_stderr", "class_chance"]
 MEASURES += [*averages.ACROSS.values(), "n_items", "n_groups", "n_classes", "n_pairs", "n_unreachable"]
+COVARIANCES = ["covariance", "freedom"]
 BELOW = {  # by column of the table: how far below the best layer
     "below_best": "score",
     "below_best_stderr": "stderr",
@@ -34,7 +35,7 @@ class Scored(NamedTuple):
 
     scores: pd.DataFrame  # a row per layer: MEASURES and BELOW
     classes: pd.DataFrame  # a row per layer and `label`: CLASS_MEASURES
-    covariances: pd.DataFrame  # a row per `average`, layer and layer (`other_layers`): `covariance`
+    covariances: pd.DataFrame  # a row per `average`, layer and layer (`other_layers`): COVARIANCES
 
 
 def score_layers(
@@ -82,27 +83,21 @@ def score_layers(
         for layers, result in results.items()
         for label, entry in sorted(result.per_class.items())
     ]
-    found = (
-        zip(averages.COLUMNS, comparison.find_covariances([*results.values()]), strict=True)
-        if results
-        else []
-    )
-    covariances = [
-        {
-            **identity,
-            "layers": layers,
-            "average": average,
-            "other_layers": other,
-            "covariance": square[layers, other],
-        }
-        for average, square in found
-        for layers in results
-        for other in results
-    ]
+    covariances = []
+    for place, average in enumerate(averages.COLUMNS if results else ()):
+        in_order = [*results.values()]
+        square = comparison.find_covariances(in_order)[place]
+        freedom = comparison.find_freedom(in_order)[place]
+        covariances += [
+            {**identity, "layers": layers, "average": average, "other_layers": other}
+            | dict(zip(COVARIANCES, (square[layers, other], freedom[layers, other]), strict=True))
+            for layers in results
+            for other in results
+        ]
     return Scored(
         pd.DataFrame(scores, columns=[*keys, *MEASURES, *BELOW]),
         pd.DataFrame(classes, columns=[*keys, "label", *CLASS_MEASURES]),
-        pd.DataFrame(covariances, columns=[*keys, "average", "other_layers", "covariance"]),
+        pd.DataFrame(covariances, columns=[*keys, "average", "other_layers", *COVARIANCES]),
     )
 
 

@@ -54,7 +54,7 @@ def plan_layers(
                 layers, sure, reason = choose(scores, choice, task)
                 reason += f" Measured on the {choice['split']} split"
                 reason += ", on which the accuracy is reported too." if choice["split"] == "test" else "."
-                reason += warn_of_few(scores.n_groups)
+                reason += warn_of_few(count_groups(convexity, model, task))
             if not 0 <= layers <= full:
                 raise ValueError(f"cannot keep {layers} layers of {model} for {task}: it has {full}")
             rows.append((model, task, layers, full, choice["rule"], *sure, reason))
@@ -69,6 +69,12 @@ def warn_of_few(n_speakers: int | None) -> str:
         f" The recordings are of {n_speakers} speakers, which is few: classes may be convex within a voice "
         "and not across voices. Look at the convexity across speakers too (criteria.csv)."
     )
+
+
+def count_groups(convexity: pd.DataFrame, model: str, task: str) -> int | None:
+    """The speakers of a task's own dataset that were scored; None if they are not known."""
+    found = convexity[(convexity["model"] == model) & (convexity["dataset"] == task)]["n_groups"].dropna()
+    return int(found.iloc[0]) if len(found) else None
 
 
 def _find_scores(
@@ -91,8 +97,10 @@ def _find_scores(
     table = table.set_index("layers").loc[kept]
     cells = covariances.query(f"{mine} and average == @average")
     square = cells.pivot(index="layers", columns="other_layers", values="covariance").loc[kept, kept]
-    n_groups = table["n_groups"].iloc[0]
-    return Scores(table[column].to_numpy(), square.to_numpy(), None if np.isnan(n_groups) else int(n_groups))
+    freedom = cells.pivot(index="layers", columns="other_layers", values="freedom").loc[kept, kept]
+    return Scores(
+        table[column].to_numpy(), square.to_numpy(), stability.pool_freedom(freedom.to_numpy(float))
+    )
 
 
 def fewest_within(scores: pd.Series, tolerance: float) -> int:

@@ -1,7 +1,7 @@
 """How sure a choice of layers is: tests against the best layer, and choices from simulated samples.
 
-The scores of L layers are taken as normal, with known covariances (`comparison.find_covariances`). Few groups
-(speakers) leave these uncertain: tests then use Student's t.
+The scores of L layers are taken as normal (`comparison.find_covariances`). As far as few recordings, or few
+speakers, leave the covariances uncertain, tests use Student's t (`comparison.find_freedom`).
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ class Scores(NamedTuple):
 
     values: np.ndarray  # (L,)
     covariance: np.ndarray  # (L, L)
-    n_groups: int | None  # groups of recordings that were taken as independent; None: each recording was
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of the covariances."""
-        return np.inf if self.n_groups is None else max(self.n_groups - 1, 1)
+    freedom: float  # degrees of freedom of the covariances
 
 
 Rule = Callable[[np.ndarray, Scores], np.ndarray]  # from scores (N, L) of N samples to layers (N,)
+
+
+def pool_freedom(square: np.ndarray) -> float:
+    """One number of degrees of freedom for all pairs of layers: the median of theirs (L, L)."""
+    known = square[~np.isnan(square)]
+    return float(np.median(known)) if len(known) else np.inf
 
 
 def find_criticals(scores: Scores, alpha: float) -> np.ndarray:
@@ -77,10 +78,9 @@ def find_needed(scores: Scores, rule: Rule, confidence: float = 0.9) -> float:
     """
     rng = np.random.default_rng(0)
     standard = _draw(np.zeros(len(scores.values)), scores.covariance, SAMPLES, rng)
-    target = rule(scores.values[None], scores._replace(covariance=scores.covariance * 1e-12, n_groups=None))
+    target = rule(scores.values[None], Scores(scores.values, scores.covariance * 1e-12, np.inf))
     for times in np.geomspace(1, LARGEST, 84):  # steps of 5.7 %
-        n_groups = None if scores.n_groups is None else round(times * scores.n_groups)
-        more = scores._replace(covariance=scores.covariance / times, n_groups=n_groups)
+        more = Scores(scores.values, scores.covariance / times, scores.freedom * times)
         chosen = rule(scores.values + standard / np.sqrt(times), more)
         if np.mean(chosen == target) >= confidence:
             return float(times)

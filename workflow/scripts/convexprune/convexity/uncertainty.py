@@ -86,6 +86,23 @@ def find_covariances(effects: Sequence[Effects], column: int) -> np.ndarray:
     return _correct(cross("moves"), cross("between") + cross("ends") / 2) + _sample(effects, column)
 
 
+def find_freedom(effects: Sequence[Effects], column: int) -> np.ndarray:
+    """The degrees of freedom (L, L) of the variances of differences of L scores; of U units, at most U - 1.
+
+    They are Satterthwaite's (1946): twice the square of a sum of squares over the variance of that sum. Few
+    units, and differences that hang on few of them, leave an error uncertain. NaN where nothing differs.
+    """
+    values = np.stack([it.moves[:, column] for it in effects])
+    deviations = _deviate(values, effects[0], effects[0].classes)
+    found = np.full((len(values), len(values)), np.nan)
+    n_units = deviations.shape[1]
+    for a, b in zip(*np.triu_indices(len(values), 1), strict=True):
+        squares = (deviations[a] - deviations[b]) ** 2
+        if spread := n_units * squares.var():
+            found[a, b] = found[b, a] = min(2 * squares.sum() ** 2 / spread, n_units - 1)
+    return found
+
+
 def _of_classes(effects: Effects) -> np.ndarray:
     """The squared standard error of each class (C,): only its own points are drawn anew."""
     found = np.zeros(len(effects.sizes))
