@@ -249,7 +249,7 @@ PLANNED = {
     ),
     "`convexity.average`": (
         key("convexity/average", "class"),
-        f"{PLAN} {judged(f'{BOTH}/{{words,speakers}}')} {CONVERGENCE} draw_accuracy_by_convexity",
+        f"{PLAN} {judged(f'{BOTH}/{{words,speakers}}')} {CORRELATED} draw_accuracy_by_convexity",
     ),
     "a labelled dataset added": (
         key("datasets/again", {"label": "word"}),
@@ -401,7 +401,7 @@ PLANNED = {
 }
 
 # Some that do not read the plan, but tables whose inputs are not known before it: Snakemake runs them again.
-RULED = f"{PLAN} {CONVERGENCE} draw_accuracy_by_convexity show_timing"
+RULED = f"{PLAN} {CORRELATED} draw_accuracy_by_convexity show_timing"
 RUN = {
     "a recording that a table names": (appended("yes-ann-0.wav"), ""),
     "`plan.tolerance`, if the plan then picks the same layers": (key("plan/tolerance", 0.15), RULED),
@@ -414,8 +414,8 @@ RUN = {
     "`convexity.n_neighbors`, if the plan then picks the same layers": (
         key("convexity/n_neighbors", 4),
         f"""score_convexity:{BOTH}/{{pretrained,words,speakers}}/{{words,speakers,phonemes}}
-        score_convexity:{BOTH}/untrained/words {CONVEXITY} compare_groups draw_classes {RULED}
-        {judged(f"{BOTH}/{{words,speakers}}")}""",
+        score_convexity:{BOTH}/untrained/words {CONVEXITY} draw_classes {RULED}
+        {judged(f"{BOTH}/{{words,speakers}}")}""",  # and compare_groups, if stand-ins changed the scores
     ),
 }
 
@@ -460,8 +460,9 @@ def given(workflow, pool):
         if name.endswith((".h5", ".safetensors")):
             os.truncate(folder / name, 2**20)  # too large for Snakemake to compare the content
     for task in ("words", "speakers"):
-        scores = folder / RESULTS / f"convexity/{H}/pretrained/{task}.csv"
-        scores.write_text(SCORES.format(dataset=task), encoding="utf-8")
+        for table, name in ((SCORES, f"{task}.csv"), (COVARIANCES, f"{task}.covariances.csv")):
+            scores = folder / RESULTS / f"convexity/{H}/pretrained/{name}"
+            scores.write_text(table.format(dataset=task), encoding="utf-8")
     (folder / RESULTS / "plan.csv").write_text(
         f"model,task,layers\n{H},words,2\n{H},speakers,2\n", encoding="utf-8"
     )
