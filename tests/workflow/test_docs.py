@@ -312,9 +312,9 @@ def test_my_own_embeddings_are_scored(reader, root):
     assert shown in printed  # the page's own example
     score = float(re.findall(r"^0 +(0\.\d+) ±", shown, flags=re.MULTILINE)[0])
     layers = re.findall(r"^\d +(0\.\d+) ± \S+  (?:best|0\.\d+ ±)", printed, flags=re.MULTILINE)
-    assert [float(layer) for layer in layers] == pytest.approx(
-        [score] * 7, abs=1e-3
-    )  # of a file, then of six
+    # of a file, then of six, twice
+    assert [float(layer) for layer in layers] == pytest.approx([score] * 13, abs=1e-3)
+    assert "Keep 1 of 5 layers. The convexity of the labels is highest after 1 layer" in printed
     assert f"over pairs   {score:.3f} ± " in printed  # from Python
     assert re.search(r"^difference   0\.\d+ ± 0\.\d+$", printed, flags=re.MULTILINE)
     assert json.loads((reader.folder / "score.json").read_text(encoding="utf-8"))["layers"][0]["per_class"]

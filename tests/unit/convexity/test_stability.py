@@ -49,6 +49,11 @@ def test_a_gap_is_the_largest_in_errors_of_the_difference():
             assert gap == pytest.approx(max(0, *others))
 
 
+def test_layers_that_are_the_same_are_equal():
+    scores = Scores(np.full(3, 0.5), np.full((3, 3), 0.02**2), np.inf)
+    assert stability.find_criticals(scores, 0.05).tolist() == [0, 0, 0]
+
+
 def test_layers_without_an_error_differ_if_they_differ():
     scores = equal(3, error=0.0, values=[0.5, 0.4, 0.5])
     assert stability.measure_gaps(scores.values[None], scores.covariance).tolist() == [[0, np.inf, 0]]

@@ -123,7 +123,7 @@ def choose(scores: Scores, choice: Choice, dataset: str) -> tuple[int, tuple[flo
     if layers != best:
         near = f"{described.near.format(**choice)} ({scores.values[layers - 1]:.4f})"
         reason += f" After {_count(layers)}, and no fewer, {near}."
-    elif described.none_near:
+    elif described.none_near and best > 1:
         reason += f" No fewer layers {described.none_near.format(**choice)}."
     sure = stability.measure_stability(scores, rule)
     share, fewest, most = sure

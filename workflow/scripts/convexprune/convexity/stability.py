@@ -49,11 +49,13 @@ def find_criticals(scores: Scores, alpha: float) -> np.ndarray:
 
 def measure_gaps(values: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """How far each layer is below another one, at most, in standard errors of their difference: (N, L) of the
-    scores (N, L) of N samples. At the best layer it is 0."""
-    errors = _measure_errors(covariance)
+    scores (N, L) of N samples. At the best layer it is 0; where layers differ without an error, infinite."""
+    variances = np.diag(covariance)
+    errors = np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))
+    nothing = 1e-6 * np.sqrt(variances.max(initial=1e-12))  # below this, rounding
     gaps = values[:, None, :] - values[:, :, None]  # [sample, layer, other layer]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(gaps / errors, nan=0.0, posinf=np.inf).max(axis=2)
+    known = np.where(gaps > nothing, np.inf, 0.0)
+    return np.divide(gaps, errors, out=known, where=errors > nothing).max(axis=2)
 
 
 def measure_stability(scores: Scores, rule: Rule, confidence: float = 0.95) -> tuple[float, int, int]:
@@ -85,12 +87,6 @@ def find_needed(scores: Scores, rule: Rule, confidence: float = 0.9) -> float:
         if np.mean(chosen == target) >= confidence:
             return float(times)
     return np.inf
-
-
-def _measure_errors(covariance: np.ndarray) -> np.ndarray:
-    """Standard errors (L, L) of the differences between layers."""
-    variances = np.diag(covariance)
-    return np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))
 
 
 def _draw(mean: np.ndarray, covariance: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
