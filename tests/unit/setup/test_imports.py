@@ -30,9 +30,9 @@ def test_a_script_runs_what_it_imports_through_others_too_but_for_jobs(root):
 
 
 def test_a_module_that_a_script_imports_by_name_is_listed_with_what_it_imports(root):
-    module = LIBRARY / "results/figures/choices.py"
+    module = LIBRARY / "results/figures/tradeoffs.py"
     found = names(find_code(root / "workflow/scripts/draw_figure.py", module))
-    assert found == {f"results/figures/{name}" for name in ("choices", "lettering", "style")} | {
+    assert found == {f"results/figures/{name}" for name in ("tradeoffs", "lettering", "style")} | {
         "convexity/averages"
     }
 

@@ -70,6 +70,9 @@ def test_convexity_is_measured_on_train_where_validation_has_too_few_voices(tabl
     assert (f"has too few speakers ({voices}) to show what speakers have in common" in printed) == few
     for dataset in config["datasets"].values():
         assert dataset.get("convexity_split", "validation") == ("train" if few else "validation")
+    scored = speakers - 2 * voices if few else voices  # of 6 and 10 speakers, 4 and 6 are in train
+    told = f"convexity is measured on recordings of {scored} speakers, which is few" in printed
+    assert told == (0 < scored < 10)
 
 
 def test_words_keep_their_name_and_come_before_other_labels(table):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from convexprune.convexity.planning import FEW_SPEAKERS
 from convexprune.data.corpus import SAMPLING_RATE, SPLITS, find_short
 from convexprune.data.splits import Drawing, draw
 from convexprune.jobs.messages import indented, named
@@ -164,6 +165,12 @@ def check(found: Survey) -> None:
         found.problems.append(
             f"the split validation has too few speakers ({found.count_voices('validation')}) to show what "
             "speakers have in common: convexity of labels is measured on the split train"
+        )
+    voices = found.count_voices(found.scored_split) if found.has_speakers else math.inf
+    if found.label_tasks and voices < FEW_SPEAKERS:
+        found.problems.append(
+            f"convexity is measured on recordings of {voices} speakers, which is few: labels may be convex "
+            "within a voice and not across voices; look at the convexity across speakers too (criteria.csv)"
         )
     if found.label_tasks and (scored := count_scored(found)) < 200:
         found.problems.append(
