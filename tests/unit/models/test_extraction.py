@@ -275,12 +275,12 @@ def test_a_dataset_without_items_gives_a_file_without_items(task):
     assert read(task).shape[:2] == (LAYERS + 1, 0)
     identity = {"model": "tiny", "state": "pretrained", "dataset": "words"}
     dataset = corpus.read_dataset(task.input.dataset)
-    scores, classes = layers.score_layers(
-        task.output.embeddings, dataset, identity=identity, n_neighbors=5, threads=1
-    )
-    assert scores.empty and classes.empty
-    assert scores.columns.tolist() == [*identity, "layers", *layers.MEASURES]
-    assert classes.columns.tolist() == [*identity, "layers", "label", *layers.CLASS_MEASURES]
+    scored = layers.score_layers(task.output.embeddings, dataset, identity=identity, n_neighbors=5, threads=1)
+    assert scored.scores.empty and scored.classes.empty and scored.covariances.empty
+    keys = [*identity, "layers"]
+    assert scored.scores.columns.tolist() == [*keys, *layers.MEASURES, *layers.BELOW]
+    assert scored.classes.columns.tolist() == [*keys, "label", *layers.CLASS_MEASURES]
+    assert scored.covariances.columns.tolist() == [*keys, "average", "other_layers", *layers.COVARIANCES]
 
 
 def test_phonemes_after_the_first_second_have_no_context(task, clips):
