@@ -68,6 +68,7 @@ def folder(root, tmp_path_factory):
 def test_every_table_is_read_as_it_was_written(folder):
     tables = sorted((folder / "results").rglob("*.csv"))
     names = {"plan.csv", "corpus.csv", "summary.csv", "words.csv", "words.classes.csv"}
+    names.add("words.covariances.csv")
     assert {path.name for path in tables} == names
     for path in tables:
         table = csv_files.read(path)
