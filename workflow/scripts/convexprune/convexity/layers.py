@@ -84,10 +84,11 @@ def score_layers(
         for label, entry in sorted(result.per_class.items())
     ]
     covariances = []
-    for place, average in enumerate(averages.COLUMNS if results else ()):
-        in_order = [*results.values()]
-        square = comparison.find_covariances(in_order)[place]
-        freedom = comparison.find_freedom(in_order)[place]
+    in_order = [*results.values()]
+    squares, freedoms = (
+        find(in_order) if results else () for find in (comparison.find_covariances, comparison.find_freedom)
+    )
+    for average, square, freedom in zip(averages.COLUMNS, squares, freedoms, strict=False):
         covariances += [
             {**identity, "layers": layers, "average": average, "other_layers": other}
             | dict(zip(COVARIANCES, (square[layers, other], freedom[layers, other]), strict=True))

@@ -65,10 +65,10 @@ def measure_stability(scores: Scores, rule: Rule, confidence: float = 0.95) -> t
     other speakers, where these are the groups) would give. The range holds `confidence` of the choices.
     """
     drawn = _draw(scores.values, scores.covariance, SAMPLES, np.random.default_rng(0))
-    chosen, measured = rule(drawn, scores), rule(scores.values[None], scores)
+    measured, *chosen = rule(np.vstack([scores.values, drawn]), scores)
     tail = (1 - confidence) / 2
     low, high = np.quantile(chosen, [tail, 1 - tail], method="inverted_cdf")
-    return float(np.mean(chosen == measured)), int(low), int(high)
+    return float(np.mean(np.array(chosen) == measured)), int(low), int(high)
 
 
 def find_needed(scores: Scores, rule: Rule, confidence: float = 0.9) -> float:
