@@ -28,11 +28,10 @@ def get_intermediates(wildcards):
             kind=["", ".similarities"],
         ),
         *get_folded(),
-        *expand(
-            "<results>/{table}.csv",
-            table=["convexity", "costs", "criteria", "exports", "finetuning", "folding", "groups"],
-        ),
-        *expand("<results>/{table}.csv", table=["significance", "similarities", "timing"]),
+        *tables(
+            *("convexity", "costs", "criteria", "exports", "finetuning", "folding", "groups"),
+            *("significance", "similarities", "timing"),
+        ).values(),
     ]
 
 

@@ -71,9 +71,8 @@ def tango_score(only_full: ArrayLike, only_pruned: ArrayLike, n: int, loss: floa
     """
     f, g = np.asarray(only_full, float), np.asarray(only_pruned, float)
     b, c = (2 * n - f + g) * loss - f - g, -g * loss * (1 - loss)
-    rare = (np.sqrt(np.maximum(b * b - 8 * n * c, 0)) - b) / (
-        4 * n
-    )  # of only_pruned: most likely, given loss
+    # the most likely share of only_pruned, given the loss
+    rare = (np.sqrt(np.maximum(b * b - 8 * n * c, 0)) - b) / (4 * n)
     variance = np.maximum(n * (2 * rare + loss * (1 - loss)), 0)
     distance = f - g - n * loss
     with np.errstate(divide="ignore", invalid="ignore"):
